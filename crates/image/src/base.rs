@@ -106,8 +106,14 @@ impl BaseImage {
     ///
     /// It cannot be read, or is no docker-archive.
     pub fn open(path: &Path) -> Result<Self, BaseError> {
-        let read = |source| BaseError::Read { path: path.to_owned(), source };
-        let form = |what: String| BaseError::Form { path: path.to_owned(), what };
+        let read = |source| BaseError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let form = |what: String| BaseError::Form {
+            path: path.to_owned(),
+            what,
+        };
         let compression = Compression::of(path).map_err(read)?;
         let members = list(compression.open(path).map_err(read)?).map_err(read)?;
         let find = |name: &str| {
@@ -131,22 +137,33 @@ impl BaseImage {
         };
         let manifests: Vec<Manifest> = serde_json::from_value(json("manifest.json")?)
             .map_err(|error| form(format!("its manifest.json: {error}")))?;
-        let manifest = manifests.into_iter().next().ok_or_else(|| form("its manifest.json is empty".to_owned()))?;
+        let manifest = manifests
+            .into_iter()
+            .next()
+            .ok_or_else(|| form("its manifest.json is empty".to_owned()))?;
         let config = json(&manifest.config)?;
         let diff_ids = match config.pointer("/rootfs/diff_ids") {
             Some(Value::Array(diff_ids)) => diff_ids.as_slice(),
-            _ => return Err(form(format!("its {} has no rootfs.diff_ids", manifest.config))),
+            _ => {
+                return Err(form(format!(
+                    "its {} has no rootfs.diff_ids",
+                    manifest.config
+                )));
+            }
         };
         if diff_ids.len() != manifest.layers.len() {
             let (layers, ids) = (manifest.layers.len(), diff_ids.len());
-            return Err(form(format!("its manifest has {layers} layers, its configuration {ids}")));
+            return Err(form(format!(
+                "its manifest has {layers} layers, its configuration {ids}"
+            )));
         }
         let layers = manifest
             .layers
             .iter()
             .zip(diff_ids)
             .map(|(name, diff_id)| {
-                let member = find(name).ok_or_else(|| form(format!("its layer {name} is not there")))?;
+                let member =
+                    find(name).ok_or_else(|| form(format!("its layer {name} is not there")))?;
                 let diff_id = Digest::parse(diff_id.as_str().unwrap_or_default())
                     .map_err(|error| form(format!("its {}: {error}", manifest.config)))?;
                 let content = match &member.layer_of {
@@ -165,13 +182,22 @@ impl BaseImage {
                 })
             })
             .collect::<Result<_, BaseError>>()?;
-        Ok(Self { path: path.to_owned(), compression, layers, config })
+        Ok(Self {
+            path: path.to_owned(),
+            compression,
+            layers,
+            config,
+        })
     }
 
     /// `config.Env` of the base: texts `NAME=value`.
     pub fn env(&self) -> Vec<String> {
         let texts = self.config.pointer("/config/Env").and_then(Value::as_array);
-        texts.into_iter().flatten().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+        texts
+            .into_iter()
+            .flatten()
+            .filter_map(|text| text.as_str().map(str::to_owned))
+            .collect()
     }
 
     /// Starts to copy layers out; in ascending order of their place in the archive none is read
@@ -181,9 +207,15 @@ impl BaseImage {
     ///
     /// The archive cannot be opened.
     pub fn reader(&self) -> Result<BaseReader<'_>, BaseError> {
-        let reader = Positioned::open(&self.path, self.compression)
-            .map_err(|source| BaseError::Read { path: self.path.clone(), source })?;
-        Ok(BaseReader { image: self, reader })
+        let reader =
+            Positioned::open(&self.path, self.compression).map_err(|source| BaseError::Read {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(BaseReader {
+            image: self,
+            reader,
+        })
     }
 }
 
@@ -225,9 +257,16 @@ impl BaseReader<'_> {
     /// # Errors
     ///
     /// The archive cannot be read; the inner error is the sink's.
-    pub fn copy(&mut self, layer: &BaseLayer, sink: &mut impl Sink) -> Result<io::Result<()>, BaseError> {
+    pub fn copy(
+        &mut self,
+        layer: &BaseLayer,
+        sink: &mut impl Sink,
+    ) -> Result<io::Result<()>, BaseError> {
         let path = &self.image.path;
-        let read = |source| BaseError::Read { path: path.clone(), source };
+        let read = |source| BaseError::Read {
+            path: path.clone(),
+            source,
+        };
         if layer.size() == 0 {
             return Ok(Ok(()));
         }
@@ -235,7 +274,10 @@ impl BaseReader<'_> {
         let mut stream = (&mut self.reader).take(layer.size());
         match sink.copy_stream(&mut stream, layer.size()) {
             Ok(copied) if copied == layer.size() => Ok(Ok(())),
-            Ok(_) => Err(BaseError::Truncated { path: path.clone(), layer: layer.name.clone() }),
+            Ok(_) => Err(BaseError::Truncated {
+                path: path.clone(),
+                layer: layer.name.clone(),
+            }),
             Err(CopyError::Read(source)) => Err(read(source)),
             Err(CopyError::Write(error)) => Ok(Err(error)),
         }
@@ -296,7 +338,12 @@ impl<'a> Positioned<'a> {
             Compression::None => PositionedReader::Plain(File::open(path)?),
             _ => PositionedReader::Compressed(compression.open(path)?),
         };
-        Ok(Self { path, compression, reader, position: 0 })
+        Ok(Self {
+            path,
+            compression,
+            reader,
+            position: 0,
+        })
     }
 
     fn seek_to(&mut self, offset: u64) -> io::Result<()> {
@@ -335,16 +382,22 @@ fn list(archive: Box<dyn Read>) -> io::Result<Vec<Found>> {
             tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
                 BaseContent::File(entry.size())
             }
-            tar::EntryType::Symlink => {
-                BaseContent::Symlink(entry.link_name_bytes().map(|target| target.to_vec()).unwrap_or_default())
-            }
+            tar::EntryType::Symlink => BaseContent::Symlink(
+                entry
+                    .link_name_bytes()
+                    .map(|target| target.to_vec())
+                    .unwrap_or_default(),
+            ),
             _ => continue,
         };
         let mut pax = PaxRecords::new();
         if let Some(extensions) = entry.pax_extensions()? {
             for extension in extensions {
                 let extension = extension?;
-                pax.push((extension.key_bytes().to_vec(), extension.value_bytes().to_vec()));
+                pax.push((
+                    extension.key_bytes().to_vec(),
+                    extension.value_bytes().to_vec(),
+                ));
             }
         }
         let header = entry.header();
@@ -359,7 +412,8 @@ fn list(archive: Box<dyn Read>) -> io::Result<Vec<Found>> {
             }
         };
         let name = |keyword: &str, field: Option<&[u8]>| {
-            record(keyword).unwrap_or_else(|| String::from_utf8_lossy(field.unwrap_or_default()).into_owned())
+            record(keyword)
+                .unwrap_or_else(|| String::from_utf8_lossy(field.unwrap_or_default()).into_owned())
         };
         let owner = Owner {
             uid: number("uid", header.uid())?,
@@ -410,7 +464,11 @@ mod tests {
 
     #[test]
     fn the_first_gives_the_place_and_the_last_the_text() {
-        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let texts = |list: &[&str]| {
+            list.iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
         let merged = merge_env(&texts(&["A=1", "C", "D=x"]), &texts(&["B=2", "A=3"]));
         assert_eq!(merged, texts(&["A=3", "C", "D=x", "B=2"]));
     }

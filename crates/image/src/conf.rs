@@ -88,14 +88,25 @@ impl Conf {
     pub fn parse(text: &[u8], now: Timestamp) -> Result<Self, ConfError> {
         let raw: Raw = serde_json::from_slice(text)?;
         if !raw.config.is_object() && !raw.config.is_null() {
-            return Err(ConfError::Key { key: "config", what: "an object was expected".to_owned() });
+            return Err(ConfError::Key {
+                key: "config",
+                what: "an object was expected".to_owned(),
+            });
         }
-        let store_dir = StoreDir::new(&raw.store_dir)
-            .map_err(|error| ConfError::Key { key: "store_dir", what: error.to_string() })?;
+        let store_dir = StoreDir::new(&raw.store_dir).map_err(|error| ConfError::Key {
+            key: "store_dir",
+            what: error.to_string(),
+        })?;
         let layer = |paths: &Vec<String>| paths.iter().map(|path| store_dir.parse(path)).collect();
-        let time = |key, text: &str| Timestamp::parse(text, now).map_err(|source| ConfError::Time { key, source });
+        let time = |key, text: &str| {
+            Timestamp::parse(text, now).map_err(|source| ConfError::Time { key, source })
+        };
         Ok(Self {
-            store_layers: raw.store_layers.iter().map(layer).collect::<Result<_, _>>()?,
+            store_layers: raw
+                .store_layers
+                .iter()
+                .map(layer)
+                .collect::<Result<_, _>>()?,
             created: time("created", &raw.created)?,
             rules: TarRules {
                 mtime: time("mtime", &raw.mtime)?.seconds(),
@@ -121,7 +132,10 @@ impl Conf {
     ///
     /// The base image cannot be used.
     pub fn into_image(self, locate: impl Fn(&Path) -> PathBuf) -> Result<Image, BaseError> {
-        let base = self.from_image.map(|path| BaseImage::open(&locate(&path))).transpose()?;
+        let base = self
+            .from_image
+            .map(|path| BaseImage::open(&locate(&path)))
+            .transpose()?;
         let directory = locate(Path::new(&self.customisation_layer));
         let checksum = std::fs::read_to_string(directory.join("checksum")).ok();
         Ok(Image {
@@ -148,7 +162,10 @@ fn id(key: &'static str, value: &Value) -> Result<i64, ConfError> {
         Value::Number(number) => number.as_i64(),
         _ => None,
     };
-    number.ok_or_else(|| ConfError::Key { key, what: format!("{value} is no whole number") })
+    number.ok_or_else(|| ConfError::Key {
+        key,
+        what: format!("{value} is no whole number"),
+    })
 }
 
 #[cfg(test)]

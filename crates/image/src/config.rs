@@ -55,7 +55,13 @@ pub fn config_text(image: &Image, digests: &[LayerDigest]) -> Result<Vec<u8>, Er
         architecture: &image.architecture,
         os: "linux",
         config: &own_config(image),
-        rootfs: RootFs { diff_ids: digests.iter().map(|layer| layer.diff_id.to_string()).collect(), kind: "layers" },
+        rootfs: RootFs {
+            diff_ids: digests
+                .iter()
+                .map(|layer| layer.diff_id.to_string())
+                .collect(),
+            kind: "layers",
+        },
         history: layers.iter().map(history).collect(),
     };
     Ok(json::to_python_text(&config)?)
@@ -66,25 +72,43 @@ pub fn config_text(image: &Image, digests: &[LayerDigest]) -> Result<Vec<u8>, Er
 /// # Errors
 ///
 /// It cannot be serialised.
-pub fn manifest_text(repo_tags: &[String], config: &Digest, layers: &[String]) -> Result<Vec<u8>, Error> {
+pub fn manifest_text(
+    repo_tags: &[String],
+    config: &Digest,
+    layers: &[String],
+) -> Result<Vec<u8>, Error> {
     let config = format!("{}.json", config.hex());
-    Ok(json::to_python_text(&[Manifest { config: &config, repo_tags, layers }])?)
+    Ok(json::to_python_text(&[Manifest {
+        config: &config,
+        repo_tags,
+        layers,
+    }])?)
 }
 
 /// The image's `config` with the base's environment under its own.
 fn own_config(image: &Image) -> Value {
-    let Some(base) = &image.base else { return image.config.clone() };
+    let Some(base) = &image.base else {
+        return image.config.clone();
+    };
     let base_env = base.env();
     let mut config = image.config.clone();
     if config.is_null() {
         config = Value::Object(serde_json::Map::new());
     }
-    let Value::Object(fields) = &mut config else { return config };
+    let Value::Object(fields) = &mut config else {
+        return config;
+    };
     let own_env: Vec<String> = match fields.get("Env") {
-        Some(Value::Array(texts)) => texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
+        Some(Value::Array(texts)) => texts
+            .iter()
+            .filter_map(|text| text.as_str().map(str::to_owned))
+            .collect(),
         _ => Vec::new(),
     };
-    if base_env.is_empty() && !fields.contains_key("Env") && base.config.pointer("/config/Env").is_none() {
+    if base_env.is_empty()
+        && !fields.contains_key("Env")
+        && base.config.pointer("/config/Env").is_none()
+    {
         return config;
     }
     fields.insert("Env".to_owned(), merge_env(&base_env, &own_env).into());
@@ -100,7 +124,11 @@ fn python_list(texts: &[&str]) -> String {
 /// `repr` of a text in Python: single quotes, unless it holds those and no double ones.
 fn python_text(text: &str) -> String {
     use std::fmt::Write as _;
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
     let mut out = String::from(quote);
     for character in text.chars() {
         match character {

@@ -23,11 +23,13 @@ impl Digest {
     /// Base 16 alone, as file names have it.
     pub fn hex(&self) -> String {
         use fmt::Write as _;
-        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
-            // Writing to a string does not fail.
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        })
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut hex, byte| {
+                // Writing to a string does not fail.
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            })
     }
 
     /// Reads 64 digits of base 16, with or without `sha256:` before them.
@@ -44,10 +46,20 @@ impl Digest {
         };
         let mut digest = [0; 32];
         let whole = hex.len() == 64
-            && digest.iter_mut().zip(hex.chunks_exact(2)).all(|(byte, pair)| {
-                digit(pair[0]).zip(digit(pair[1])).map(|(high, low)| *byte = high << 4 | low).is_some()
-            });
-        if whole { Ok(Self(digest)) } else { Err(ParseDigestError(text.chars().take(100).collect())) }
+            && digest
+                .iter_mut()
+                .zip(hex.chunks_exact(2))
+                .all(|(byte, pair)| {
+                    digit(pair[0])
+                        .zip(digit(pair[1]))
+                        .map(|(high, low)| *byte = high << 4 | low)
+                        .is_some()
+                });
+        if whole {
+            Ok(Self(digest))
+        } else {
+            Err(ParseDigestError(text.chars().take(100).collect()))
+        }
     }
 }
 

@@ -42,7 +42,10 @@ impl Digests {
                 Some(Slot::Waiting) => {}
                 Some(Slot::Failed(_)) | None => return Err(Error::Cancelled),
             }
-            slots = self.changed.wait(slots).unwrap_or_else(PoisonError::into_inner);
+            slots = self
+                .changed
+                .wait(slots)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -85,7 +88,10 @@ pub(crate) fn with_digests<T>(
             }
         });
     }
-    let digests = Digests { slots: Mutex::new(slots), changed: Condvar::new() };
+    let digests = Digests {
+        slots: Mutex::new(slots),
+        changed: Condvar::new(),
+    };
     let cancelled = AtomicBool::new(false);
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
@@ -116,7 +122,10 @@ fn digest(
     rules: &TarRules,
     cancelled: &AtomicBool,
 ) -> Result<LayerDigest, Error> {
-    let mut sink = Cancellable { sink: WriteSink::new(DigestWriter::default()), cancelled };
+    let mut sink = Cancellable {
+        sink: WriteSink::new(DigestWriter::default()),
+        cancelled,
+    };
     let written = layer.write(trees, rules, &mut sink);
     if cancelled.load(Ordering::Relaxed) {
         return Err(Error::Cancelled);
@@ -134,7 +143,11 @@ struct Cancellable<'a, S> {
 
 impl<S> Cancellable<'_, S> {
     fn check(&self) -> io::Result<()> {
-        if self.cancelled.load(Ordering::Relaxed) { Err(io::ErrorKind::Other.into()) } else { Ok(()) }
+        if self.cancelled.load(Ordering::Relaxed) {
+            Err(io::ErrorKind::Other.into())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -145,7 +158,10 @@ impl<S: Sink> Sink for Cancellable<'_, S> {
     }
 
     fn copy_stream(&mut self, stream: &mut dyn io::Read, size: u64) -> Result<u64, CopyError> {
-        let mut stream = Checked { stream, sink_cancelled: self.cancelled };
+        let mut stream = Checked {
+            stream,
+            sink_cancelled: self.cancelled,
+        };
         self.sink.copy_stream(&mut stream, size)
     }
 }

@@ -49,8 +49,14 @@ pub fn write(
 ) -> Result<Summary, Error> {
     let layers = image.layers();
     with_digests(&layers, trees, &image.rules, jobs, |digests| {
-        Archive { image, trees, output, plain: Owner::nobody_named(), root: Owner::root() }
-            .write(&layers, digests, observer)
+        Archive {
+            image,
+            trees,
+            output,
+            plain: Owner::nobody_named(),
+            root: Owner::root(),
+        }
+        .write(&layers, digests, observer)
     })
 }
 
@@ -72,7 +78,12 @@ impl Archive<'_> {
         let start = self.output.written();
         let mut written = Vec::with_capacity(layers.len());
         let mut names = Vec::with_capacity(layers.len());
-        let mut base = self.image.base.as_ref().map(|base| base.reader()).transpose()?;
+        let mut base = self
+            .image
+            .base
+            .as_ref()
+            .map(|base| base.reader())
+            .transpose()?;
         for (index, layer) in layers.iter().enumerate() {
             let digest = digests.wait(index)?;
             observer.layer(index, layers.len(), layer, &digest);
@@ -94,17 +105,34 @@ impl Archive<'_> {
         let config = config_text(self.image, &written)?;
         let image_id = Digest::of(&config);
         self.text(&format!("{}.json", image_id.hex()), &config)?;
-        self.text("manifest.json", &manifest_text(&self.image.repo_tags, &image_id, &names)?)?;
+        self.text(
+            "manifest.json",
+            &manifest_text(&self.image.repo_tags, &image_id, &names)?,
+        )?;
         let length = self.output.written() - start;
         self.zeros(end_of_archive(length))?;
-        Ok(Summary { image_id, layers: written, size: self.output.written() - start })
+        Ok(Summary {
+            image_id,
+            layers: written,
+            size: self.output.written() - start,
+        })
     }
 
-    fn layer(&mut self, index: usize, name: &str, layer: &Layer<'_>, digest: &LayerDigest) -> Result<(), Error> {
+    fn layer(
+        &mut self,
+        index: usize,
+        name: &str,
+        layer: &Layer<'_>,
+        digest: &LayerDigest,
+    ) -> Result<(), Error> {
         // The root's tar is a file of the store: its header says so on every machine, where
         // nixpkgs says what the machine's file system does.
         let is_store_file = matches!(layer, Layer::Root(Root::Tar { .. }));
-        let owner = if is_store_file { self.root.clone() } else { self.plain.clone() };
+        let owner = if is_store_file {
+            self.root.clone()
+        } else {
+            self.plain.clone()
+        };
         self.header(&Member {
             name: name.as_bytes(),
             kind: Kind::File(digest.size),
@@ -152,6 +180,8 @@ impl Archive<'_> {
 
     fn zeros(&mut self, count: u64) -> Result<(), Error> {
         // At most the two blocks and the record that end an archive.
-        self.output.write(&vec![0; count as usize]).map_err(Error::Output)
+        self.output
+            .write(&vec![0; count as usize])
+            .map_err(Error::Output)
     }
 }

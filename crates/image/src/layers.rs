@@ -74,7 +74,11 @@ pub struct LayerDigest {
 impl Image {
     /// All layers, bottom first.
     pub fn layers(&self) -> Vec<Layer<'_>> {
-        let base = self.base.iter().flat_map(|base| &base.layers).map(Layer::Base);
+        let base = self
+            .base
+            .iter()
+            .flat_map(|base| &base.layers)
+            .map(Layer::Base);
         let store = self.store_layers.iter().map(|paths| Layer::Store(paths));
         base.chain(store).chain([Layer::Root(&self.root)]).collect()
     }
@@ -88,11 +92,23 @@ impl Layer<'_> {
     /// The root's tar is not there.
     pub fn known_digest(&self) -> Result<Option<LayerDigest>, Error> {
         match self {
-            Self::Base(layer) => Ok(Some(LayerDigest { diff_id: layer.diff_id, size: layer.size() })),
-            Self::Root(Root::Tar { file, diff_id: Some(diff_id), .. }) => {
-                let metadata = std::fs::metadata(file)
-                    .map_err(|source| Error::RootLayer { path: file.clone(), source })?;
-                Ok(Some(LayerDigest { diff_id: *diff_id, size: metadata.len() }))
+            Self::Base(layer) => Ok(Some(LayerDigest {
+                diff_id: layer.diff_id,
+                size: layer.size(),
+            })),
+            Self::Root(Root::Tar {
+                file,
+                diff_id: Some(diff_id),
+                ..
+            }) => {
+                let metadata = std::fs::metadata(file).map_err(|source| Error::RootLayer {
+                    path: file.clone(),
+                    source,
+                })?;
+                Ok(Some(LayerDigest {
+                    diff_id: *diff_id,
+                    size: metadata.len(),
+                }))
             }
             Self::Store(_) | Self::Root(_) => Ok(None),
         }
@@ -104,7 +120,12 @@ impl Layer<'_> {
     /// # Errors
     ///
     /// A tree cannot be read, or the sink cannot take it.
-    pub fn write(&self, trees: &dyn Trees, rules: &TarRules, sink: &mut impl Sink) -> Result<u64, Error> {
+    pub fn write(
+        &self,
+        trees: &dyn Trees,
+        rules: &TarRules,
+        sink: &mut impl Sink,
+    ) -> Result<u64, Error> {
         match self {
             Self::Base(_) => Ok(0),
             Self::Store(paths) => {
@@ -118,12 +139,20 @@ impl Layer<'_> {
             }
             Self::Root(Root::Links(root)) => Ok(root.write(sink, rules)?.1),
             Self::Root(Root::Tar { file: path, .. }) => {
-                let read = |source| Error::RootLayer { path: path.clone(), source };
+                let read = |source| Error::RootLayer {
+                    path: path.clone(),
+                    source,
+                };
                 let file = File::open(path).map_err(read)?;
                 let expected = file.metadata().map_err(read)?.len();
                 match sink.copy_file(&file, expected) {
                     Ok(found) if found == expected => Ok(found),
-                    Ok(found) => Err(TreeError::Changed { path: path.clone(), expected, found }.into()),
+                    Ok(found) => Err(TreeError::Changed {
+                        path: path.clone(),
+                        expected,
+                        found,
+                    }
+                    .into()),
                     Err(CopyError::Read(source)) => Err(read(source)),
                     Err(CopyError::Write(error)) => Err(Error::Output(error)),
                 }

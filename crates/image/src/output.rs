@@ -63,7 +63,13 @@ impl Output {
             FileType::Socket | FileType::CharacterDevice => Way::SendFile,
             _ => Way::Copy,
         };
-        Ok(Self { file, way, buffer: vec![0; BUFFER].into(), filled: 0, written: 0 })
+        Ok(Self {
+            file,
+            way,
+            buffer: vec![0; BUFFER].into(),
+            filled: 0,
+            written: 0,
+        })
     }
 
     /// Bytes that were given so far.
@@ -96,10 +102,17 @@ impl Output {
         while sent < size {
             let wanted = usize::try_from(size - sent).unwrap_or(CHUNK).min(CHUNK);
             let result = match self.way {
-                Way::Splice => {
-                    rustix::pipe::splice(file, None, &self.file, None, wanted, rustix::pipe::SpliceFlags::MORE)
+                Way::Splice => rustix::pipe::splice(
+                    file,
+                    None,
+                    &self.file,
+                    None,
+                    wanted,
+                    rustix::pipe::SpliceFlags::MORE,
+                ),
+                Way::CopyFileRange => {
+                    rustix::fs::copy_file_range(file, None, &self.file, None, wanted)
                 }
-                Way::CopyFileRange => rustix::fs::copy_file_range(file, None, &self.file, None, wanted),
                 Way::SendFile => rustix::fs::sendfile(&self.file, file, None, wanted),
                 Way::Copy => return Ok(None),
             };
@@ -107,7 +120,9 @@ impl Output {
                 Ok(0) => break,
                 Ok(count) => sent += count as u64,
                 Err(Errno::INTR) => {}
-                Err(Errno::INVAL | Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF) if sent == 0 => {
+                Err(Errno::INVAL | Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF)
+                    if sent == 0 =>
+                {
                     self.way = Way::Copy;
                     return Ok(None);
                 }
@@ -145,7 +160,10 @@ impl Sink for Output {
             if sent < size {
                 return Ok(sent);
             }
-            return file.metadata().map(|metadata| metadata.len()).map_err(CopyError::Read);
+            return file
+                .metadata()
+                .map(|metadata| metadata.len())
+                .map_err(CopyError::Read);
         }
         let mut file = file;
         self.copy_stream(&mut file, size)

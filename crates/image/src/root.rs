@@ -51,7 +51,12 @@ impl RootTree {
     pub fn link(trees: &dyn Trees, paths: &[StorePath]) -> Result<Self, TreeError> {
         let mut root = Self::default();
         for path in paths {
-            let mut linker = Linker { root: &mut root, prefix: path.as_str().len(), skip: None, programs: Vec::new() };
+            let mut linker = Linker {
+                root: &mut root,
+                prefix: path.as_str().len(),
+                skip: None,
+                programs: Vec::new(),
+            };
             trees.visit(path, &mut linker)?;
             let programs = linker.programs;
             root.programs.push((path.clone(), programs));
@@ -71,10 +76,17 @@ impl RootTree {
     ///
     /// The candidates, where that does not decide.
     pub fn default_program(&self) -> Result<String, Vec<String>> {
-        let Some((path, programs)) = self.programs.iter().find(|(_, programs)| !programs.is_empty()) else {
+        let Some((path, programs)) = self
+            .programs
+            .iter()
+            .find(|(_, programs)| !programs.is_empty())
+        else {
             return Err(Vec::new());
         };
-        let names: Vec<String> = programs.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        let names: Vec<String> = programs
+            .iter()
+            .map(|name| String::from_utf8_lossy(name).into_owned())
+            .collect();
         let package = package_name(path.name());
         match names.as_slice() {
             [only] => Ok(only.clone()),
@@ -96,7 +108,10 @@ impl RootTree {
 
     fn insert(&mut self, inside: &[u8], target: &[u8], is_directory: bool) {
         let mut directory = &mut self.entries;
-        let mut parts = inside.split(|&byte| byte == b'/').filter(|part| !part.is_empty()).peekable();
+        let mut parts = inside
+            .split(|&byte| byte == b'/')
+            .filter(|part| !part.is_empty())
+            .peekable();
         while let Some(part) = parts.next() {
             let is_last = parts.peek().is_none();
             let new = || {
@@ -120,7 +135,10 @@ impl RootTree {
                         Node::Link(_) => return,
                     };
                     if let Some(kept) = kept {
-                        let conflict = Conflict { kept: kept.clone(), dropped: target.to_vec() };
+                        let conflict = Conflict {
+                            kept: kept.clone(),
+                            dropped: target.to_vec(),
+                        };
                         self.conflicts.push(conflict);
                         return;
                     }
@@ -137,9 +155,12 @@ impl RootTree {
 
 /// The name of a package without its version: what stands before the first dash that a digit
 /// follows, as Nix's `parseDrvName` has it.
-fn package_name(name: &str) -> &str {
-    let is_version = |&(at, _): &(usize, &str)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit());
-    name.match_indices('-').find(is_version).map_or(name, |(at, _)| &name[..at])
+pub fn package_name(name: &str) -> &str {
+    let is_version =
+        |&(at, _): &(usize, &str)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+    name.match_indices('-')
+        .find(is_version)
+        .map_or(name, |(at, _)| &name[..at])
 }
 
 fn write_directory<S: Sink>(
@@ -180,15 +201,24 @@ impl Linker<'_> {
         if inside == NOT_LINKED {
             self.skip = Some([path, b"/"].concat());
         }
-        let skipped = inside == NOT_LINKED || self.skip.as_ref().is_some_and(|skip| path.starts_with(skip));
+        let skipped = inside == NOT_LINKED
+            || self
+                .skip
+                .as_ref()
+                .is_some_and(|skip| path.starts_with(skip));
         if !inside.is_empty() && !skipped {
             self.root.insert(inside, path, is_directory);
         }
     }
 
     fn program(&mut self, path: &[u8]) {
-        let name = path.get(self.prefix..).and_then(|inside| inside.strip_prefix(b"/bin/"));
-        self.programs.extend(name.filter(|name| !name.contains(&b'/')).map(<[u8]>::to_vec));
+        let name = path
+            .get(self.prefix..)
+            .and_then(|inside| inside.strip_prefix(b"/bin/"));
+        self.programs.extend(
+            name.filter(|name| !name.contains(&b'/'))
+                .map(<[u8]>::to_vec),
+        );
     }
 }
 
@@ -198,7 +228,12 @@ impl Visit for Linker<'_> {
         Ok(())
     }
 
-    fn file(&mut self, path: &[u8], executable: bool, _: &mut dyn Contents) -> Result<(), TreeError> {
+    fn file(
+        &mut self,
+        path: &[u8],
+        executable: bool,
+        _: &mut dyn Contents,
+    ) -> Result<(), TreeError> {
         self.insert(path, false);
         if executable {
             self.program(path);
@@ -219,7 +254,12 @@ mod tests {
 
     #[test]
     fn a_package_s_name_ends_at_its_version() {
-        for (name, package) in [("hello-2.10", "hello"), ("gcc-wrapper-12", "gcc-wrapper"), ("tree", "tree"), ("x-y", "x-y")] {
+        for (name, package) in [
+            ("hello-2.10", "hello"),
+            ("gcc-wrapper-12", "gcc-wrapper"),
+            ("tree", "tree"),
+            ("x-y", "x-y"),
+        ] {
             assert_eq!(package_name(name), package);
         }
     }

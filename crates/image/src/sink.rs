@@ -68,7 +68,10 @@ pub struct WriteSink<W> {
 impl<W: Write> WriteSink<W> {
     /// Takes the writer; its writes are of at most [`BUFFER`] bytes.
     pub fn new(writer: W) -> Self {
-        Self { writer, buffer: vec![0; BUFFER].into() }
+        Self {
+            writer,
+            buffer: vec![0; BUFFER].into(),
+        }
     }
 
     /// Gives the writer back.

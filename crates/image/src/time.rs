@@ -38,12 +38,16 @@ impl Timestamp {
         }
         if let Some(seconds) = text.strip_prefix('@') {
             let seconds = seconds.parse().map_err(|_| error())?;
-            return OffsetDateTime::from_unix_timestamp(seconds).map(Self).map_err(|_| error());
+            return OffsetDateTime::from_unix_timestamp(seconds)
+                .map(Self)
+                .map_err(|_| error());
         }
         let compact = format_description!("[year][month][day][hour][minute][second]");
         OffsetDateTime::parse(text, &Rfc3339)
             .or_else(|_| OffsetDateTime::parse(text, &Iso8601::PARSING))
-            .or_else(|_| PrimitiveDateTime::parse(text, &Iso8601::PARSING).map(PrimitiveDateTime::assume_utc))
+            .or_else(|_| {
+                PrimitiveDateTime::parse(text, &Iso8601::PARSING).map(PrimitiveDateTime::assume_utc)
+            })
             .or_else(|_| PrimitiveDateTime::parse(text, compact).map(PrimitiveDateTime::assume_utc))
             .map(Self)
             .map_err(|_| error())
@@ -78,9 +82,21 @@ mod tests {
     fn each_form_is_read() {
         let cases = [
             ("1970-01-01T00:00:01Z", "1970-01-01T00:00:01+00:00", 1),
-            ("2024-02-29T12:34:56+02:00", "2024-02-29T12:34:56+02:00", 1_709_202_896),
-            ("2024-02-29T12:34:56.5-03:30", "2024-02-29T12:34:56.500000-03:30", 1_709_222_696),
-            ("2024-02-29T12:34:56", "2024-02-29T12:34:56+00:00", 1_709_210_096),
+            (
+                "2024-02-29T12:34:56+02:00",
+                "2024-02-29T12:34:56+02:00",
+                1_709_202_896,
+            ),
+            (
+                "2024-02-29T12:34:56.5-03:30",
+                "2024-02-29T12:34:56.500000-03:30",
+                1_709_222_696,
+            ),
+            (
+                "2024-02-29T12:34:56",
+                "2024-02-29T12:34:56+00:00",
+                1_709_210_096,
+            ),
             ("20240229123456", "2024-02-29T12:34:56+00:00", 1_709_210_096),
             ("@1709210096", "2024-02-29T12:34:56+00:00", 1_709_210_096),
             ("1969-12-31T23:59:59+00:00", "1969-12-31T23:59:59+00:00", -1),
@@ -88,13 +104,25 @@ mod tests {
         ];
         for (text, python, seconds) in cases {
             let time = Timestamp::parse(text, Timestamp::NIX).unwrap();
-            assert_eq!((time.python_text().as_str(), time.seconds()), (python, seconds), "{text}");
+            assert_eq!(
+                (time.python_text().as_str(), time.seconds()),
+                (python, seconds),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "yesterday", "2024-13-01T00:00:00Z", "@", "@x", "99999999999999", "2024-02-30T00:00:00Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "2024-13-01T00:00:00Z",
+            "@",
+            "@x",
+            "99999999999999",
+            "2024-02-30T00:00:00Z",
+        ] {
             assert!(Timestamp::parse(text, Timestamp::NIX).is_err(), "{text}");
         }
     }

@@ -35,7 +35,9 @@ pub enum DatabaseError {
         source: rusqlite::Error,
     },
     /// A path that was asked for is not valid there.
-    #[error("{path} is not a valid path of the store; build it first, or fetch it with `nix-store --realise {path}`")]
+    #[error(
+        "{path} is not a valid path of the store; build it first, or fetch it with `nix-store --realise {path}`"
+    )]
     NotValid {
         /// The path.
         path: StorePath,
@@ -74,27 +76,39 @@ impl Database {
     /// It is not there, or SQLite cannot open it.
     pub fn open(path: &Path) -> Result<Self, DatabaseError> {
         if !path.exists() {
-            return Err(DatabaseError::Missing { path: path.to_owned() });
+            return Err(DatabaseError::Missing {
+                path: path.to_owned(),
+            });
         }
-        let sqlite = |source| DatabaseError::Sqlite { path: path.to_owned(), source };
+        let sqlite = |source| DatabaseError::Sqlite {
+            path: path.to_owned(),
+            source,
+        };
         let readable = |connection: &Connection| {
             connection.busy_timeout(BUSY)?;
-            connection.query_row("select count(*) from sqlite_master", [], |row| row.get::<_, i64>(0))
+            connection.query_row("select count(*) from sqlite_master", [], |row| {
+                row.get::<_, i64>(0)
+            })
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         let connection = match readable(&connection) {
             Ok(_) => connection,
             Err(error) if needs_log(&error) && !has_log(path) => {
-                let connection =
-                    Connection::open_with_flags(immutable_uri(path), flags | OpenFlags::SQLITE_OPEN_URI)
-                        .map_err(sqlite)?;
+                let connection = Connection::open_with_flags(
+                    immutable_uri(path),
+                    flags | OpenFlags::SQLITE_OPEN_URI,
+                )
+                .map_err(sqlite)?;
                 readable(&connection).map_err(sqlite)?;
                 connection
             }
             Err(error) => return Err(sqlite(error)),
         };
-        Ok(Self { path: path.to_owned(), connection })
+        Ok(Self {
+            path: path.to_owned(),
+            connection,
+        })
     }
 
     /// The closure of some paths, in the order of the paths, as one moment of the database had it.
@@ -102,19 +116,33 @@ impl Database {
     /// # Errors
     ///
     /// A path is not valid, or the database cannot be read.
-    pub fn closure(&self, store_dir: &StoreDir, roots: &[StorePath]) -> Result<Vec<PathInfo>, DatabaseError> {
-        let sqlite = |source| DatabaseError::Sqlite { path: self.path.clone(), source };
+    pub fn closure(
+        &self,
+        store_dir: &StoreDir,
+        roots: &[StorePath],
+    ) -> Result<Vec<PathInfo>, DatabaseError> {
+        let sqlite = |source| DatabaseError::Sqlite {
+            path: self.path.clone(),
+            source,
+        };
         // One transaction, so that Nix may add and delete paths meanwhile.
         let transaction = self.connection.unchecked_transaction().map_err(sqlite)?;
-        let mut by_path = transaction.prepare("select id from ValidPaths where path = ?1").map_err(sqlite)?;
-        let mut by_id =
-            transaction.prepare("select path, hash, narSize from ValidPaths where id = ?1").map_err(sqlite)?;
-        let mut references =
-            transaction.prepare("select reference from Refs where referrer = ?1 order by reference").map_err(sqlite)?;
+        let mut by_path = transaction
+            .prepare("select id from ValidPaths where path = ?1")
+            .map_err(sqlite)?;
+        let mut by_id = transaction
+            .prepare("select path, hash, narSize from ValidPaths where id = ?1")
+            .map_err(sqlite)?;
+        let mut references = transaction
+            .prepare("select reference from Refs where referrer = ?1 order by reference")
+            .map_err(sqlite)?;
 
         let mut todo = Vec::new();
         for root in roots {
-            let id = by_path.query_row([root.as_str()], |row| row.get::<_, i64>(0)).optional().map_err(sqlite)?;
+            let id = by_path
+                .query_row([root.as_str()], |row| row.get::<_, i64>(0))
+                .optional()
+                .map_err(sqlite)?;
             todo.push(id.ok_or_else(|| DatabaseError::NotValid { path: root.clone() })?);
         }
         let mut found: BTreeMap<i64, (StorePath, NarHash, u64, Vec<i64>)> = BTreeMap::new();
@@ -122,12 +150,19 @@ impl Database {
         while let Some(id) = todo.pop() {
             let (path, hash, size) = by_id
                 .query_row([id], |row| {
-                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<i64>>(2)?))
+                    Ok((
+                        row.get::<_, String>(0)?,
+                        row.get::<_, String>(1)?,
+                        row.get::<_, Option<i64>>(2)?,
+                    ))
                 })
                 .map_err(sqlite)?;
             let path = store_dir
                 .parse(&path)
-                .map_err(|source| DatabaseError::Path { database: self.path.clone(), source })?;
+                .map_err(|source| DatabaseError::Path {
+                    database: self.path.clone(),
+                    source,
+                })?;
             let hash = NarHash::parse(&hash).map_err(|source| DatabaseError::Hash {
                 database: self.path.clone(),
                 path: path.clone(),
@@ -138,15 +173,31 @@ impl Database {
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
                 .map_err(sqlite)?;
             todo.extend(ids.iter().copied().filter(|&id| seen.insert(id)));
-            found.insert(id, (path, hash, size.and_then(|size| size.try_into().ok()).unwrap_or(0), ids));
+            found.insert(
+                id,
+                (
+                    path,
+                    hash,
+                    size.and_then(|size| size.try_into().ok()).unwrap_or(0),
+                    ids,
+                ),
+            );
         }
         let mut infos: Vec<PathInfo> = found
             .values()
             .map(|(path, hash, size, ids)| {
-                let mut references: Vec<StorePath> =
-                    ids.iter().filter_map(|id| found.get(id)).map(|(path, ..)| path.clone()).collect();
+                let mut references: Vec<StorePath> = ids
+                    .iter()
+                    .filter_map(|id| found.get(id))
+                    .map(|(path, ..)| path.clone())
+                    .collect();
                 references.sort();
-                PathInfo { path: path.clone(), nar_hash: Some(*hash), nar_size: *size, references }
+                PathInfo {
+                    path: path.clone(),
+                    nar_hash: Some(*hash),
+                    nar_size: *size,
+                    references,
+                }
             })
             .collect();
         infos.sort_by(|a, b| a.path.cmp(&b.path));
@@ -156,7 +207,10 @@ impl Database {
 
 /// SQLite could not make or open the files that it shares with writers.
 fn needs_log(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly)
+    )
 }
 
 /// Whether commits may wait in a log beside the database.

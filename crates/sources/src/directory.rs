@@ -35,13 +35,22 @@ impl StoreFiles {
 impl Trees for StoreFiles {
     fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
         let place = self.locate(path.as_ref());
-        let name = CString::new(place.as_os_str().as_bytes())
-            .map_err(|error| TreeError::Read { path: place.clone(), source: error.into() })?;
-        let mut walk = Walk { root: &self.root, path: path.as_str().as_bytes().to_vec(), visitor };
+        let name = CString::new(place.as_os_str().as_bytes()).map_err(|error| TreeError::Read {
+            path: place.clone(),
+            source: error.into(),
+        })?;
+        let mut walk = Walk {
+            root: &self.root,
+            path: path.as_str().as_bytes().to_vec(),
+            visitor,
+        };
         let kind = match rustix::fs::statat(CWD, &name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => FileType::from_raw_mode(stat.st_mode),
             Err(Errno::NOENT) => {
-                return Err(TreeError::Missing { path: path.clone(), store: self.locate(Path::new(path.store_dir())) });
+                return Err(TreeError::Missing {
+                    path: path.clone(),
+                    store: self.locate(Path::new(path.store_dir())),
+                });
             }
             Err(error) => return Err(walk.read_error(error)),
         };
@@ -97,7 +106,8 @@ impl Walk<'_> {
     fn open(&mut self, at: BorrowedFd<'_>, name: &CStr, parent: usize) -> Result<Level, TreeError> {
         self.visitor.directory(&self.path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(at, name, flags, Mode::empty()).map_err(|error| self.read_error(error))?;
+        let directory = rustix::fs::openat(at, name, flags, Mode::empty())
+            .map_err(|error| self.read_error(error))?;
         let mut entries = Vec::new();
         for entry in Dir::read_from(&directory).map_err(|error| self.read_error(error))? {
             let entry = entry.map_err(|error| self.read_error(error))?;
@@ -117,7 +127,11 @@ impl Walk<'_> {
             entries.push((name.to_owned(), kind));
         }
         entries.sort_by(|(a, _), (b, _)| sibling_order(b.as_bytes(), a.as_bytes()));
-        Ok(Level { directory, entries, parent })
+        Ok(Level {
+            directory,
+            entries,
+            parent,
+        })
     }
 
     fn leaf(&mut self, at: BorrowedFd<'_>, name: &CStr, kind: FileType) -> Result<(), TreeError> {
@@ -125,21 +139,44 @@ impl Walk<'_> {
             FileType::RegularFile => {
                 let stat = rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)
                     .map_err(|error| self.read_error(error))?;
-                let place = Place { root: self.root, path: &self.path };
+                let place = Place {
+                    root: self.root,
+                    path: &self.path,
+                };
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
                 let executable = Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR);
-                self.visitor.file(&self.path, executable, &mut FileContents { at, name, size, place })
+                self.visitor.file(
+                    &self.path,
+                    executable,
+                    &mut FileContents {
+                        at,
+                        name,
+                        size,
+                        place,
+                    },
+                )
             }
             FileType::Symlink => {
-                let target = rustix::fs::readlinkat(at, name, Vec::new()).map_err(|error| self.read_error(error))?;
+                let target = rustix::fs::readlinkat(at, name, Vec::new())
+                    .map_err(|error| self.read_error(error))?;
                 self.visitor.symlink(&self.path, target.as_bytes())
             }
-            _ => Err(TreeError::Kind { path: Place { root: self.root, path: &self.path }.on_disk() }),
+            _ => Err(TreeError::Kind {
+                path: Place {
+                    root: self.root,
+                    path: &self.path,
+                }
+                .on_disk(),
+            }),
         }
     }
 
     fn read_error(&self, error: Errno) -> TreeError {
-        Place { root: self.root, path: &self.path }.read_error(error)
+        Place {
+            root: self.root,
+            path: &self.path,
+        }
+        .read_error(error)
     }
 }
 
@@ -156,7 +193,10 @@ impl Place<'_> {
     }
 
     fn read_error(&self, error: Errno) -> TreeError {
-        TreeError::Read { path: self.on_disk(), source: error.into() }
+        TreeError::Read {
+            path: self.on_disk(),
+            source: error.into(),
+        }
     }
 }
 

@@ -25,7 +25,9 @@ pub struct Graph {
 #[non_exhaustive]
 pub enum GraphFileError {
     /// Not text.
-    #[error("it is not UTF-8 text; a list of exportReferencesGraph, a derivation's .attrs.json, or what `nix path-info --json -r` prints was expected")]
+    #[error(
+        "it is not UTF-8 text; a list of exportReferencesGraph, a derivation's .attrs.json, or what `nix path-info --json -r` prints was expected"
+    )]
     Text,
     /// JSON, but no path infos.
     #[error(transparent)]
@@ -50,14 +52,20 @@ impl Graph {
     /// # Errors
     ///
     /// See [`GraphFileError`].
-    pub fn parse(store_dir: &StoreDir, bytes: &[u8], trees: &dyn Trees) -> Result<Self, GraphFileError> {
+    pub fn parse(
+        store_dir: &StoreDir,
+        bytes: &[u8],
+        trees: &dyn Trees,
+    ) -> Result<Self, GraphFileError> {
         let text = std::str::from_utf8(bytes).map_err(|_| GraphFileError::Text)?;
         if !text.trim_start().starts_with(['{', '[']) {
             return Self::from_list(store_dir, text, trees);
         }
         let value: Value = serde_json::from_str(text).map_err(PathInfoError::Json)?;
         match value {
-            Value::Object(mut attributes) if attributes.get("graph").is_some_and(Value::is_array) => {
+            Value::Object(mut attributes)
+                if attributes.get("graph").is_some_and(Value::is_array) =>
+            {
                 let graph = attributes.remove("graph").unwrap_or_default();
                 let exclude = match attributes.remove("exclude_paths") {
                     None => BTreeSet::new(),
@@ -70,7 +78,11 @@ impl Graph {
                         .collect::<Result<_, _>>()?,
                     Some(_) => return Err(GraphFileError::ExcludeForm),
                 };
-                Ok(Self { paths: path_info::from_json(store_dir, graph)?, exclude, roots: Vec::new() })
+                Ok(Self {
+                    paths: path_info::from_json(store_dir, graph)?,
+                    exclude,
+                    roots: Vec::new(),
+                })
             }
             value => Ok(Self {
                 paths: path_info::from_json(store_dir, value)?,
@@ -80,7 +92,11 @@ impl Graph {
         }
     }
 
-    fn from_list(store_dir: &StoreDir, text: &str, trees: &dyn Trees) -> Result<Self, GraphFileError> {
+    fn from_list(
+        store_dir: &StoreDir,
+        text: &str,
+        trees: &dyn Trees,
+    ) -> Result<Self, GraphFileError> {
         let registrations = registration::parse(store_dir, text)?;
         let paths = registrations
             .into_iter()
@@ -88,21 +104,36 @@ impl Graph {
                 let path = registration.path;
                 let (nar_hash, nar_size) = match registration.nar {
                     Some((hash, size)) => (Some(hash), size),
-                    None => (None, measure(trees, &path).map_err(GraphFileError::Measure)?),
+                    None => (
+                        None,
+                        measure(trees, &path).map_err(GraphFileError::Measure)?,
+                    ),
                 };
                 let mut references = registration.references;
                 references.sort();
                 references.dedup();
-                Ok(PathInfo { path, nar_hash, nar_size, references })
+                Ok(PathInfo {
+                    path,
+                    nar_hash,
+                    nar_size,
+                    references,
+                })
             })
             .collect::<Result<_, GraphFileError>>()?;
-        Ok(Self { paths, exclude: BTreeSet::new(), roots: Vec::new() })
+        Ok(Self {
+            paths,
+            exclude: BTreeSet::new(),
+            roots: Vec::new(),
+        })
     }
 }
 
 /// Length of a tree's NAR serialisation in bytes, which follows from names and sizes.
 fn measure(trees: &dyn Trees, path: &StorePath) -> Result<u64, TreeError> {
-    let mut measure = NarLength { length: token(b"nix-archive-1".len()), root: path.as_str().len() };
+    let mut measure = NarLength {
+        length: token(b"nix-archive-1".len()),
+        root: path.as_str().len(),
+    };
     trees.visit(path, &mut measure)?;
     Ok(measure.length)
 }
@@ -120,14 +151,22 @@ fn token(length: usize) -> u64 {
 impl NarLength {
     fn node(&mut self, path: &[u8], words: &[&[u8]]) {
         if path.len() > self.root {
-            let name = path.len() - path.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+            let name = path.len()
+                - path
+                    .iter()
+                    .rposition(|&byte| byte == b'/')
+                    .map_or(0, |slash| slash + 1);
             // entry ( name NAME node … )
             let words: [&[u8]; 5] = [b"entry", b"(", b"name", b"node", b")"];
             self.length += words.iter().map(|word| token(word.len())).sum::<u64>() + token(name);
         }
         // ( type KIND … )
         let frame: [&[u8]; 3] = [b"(", b"type", b")"];
-        self.length += frame.iter().chain(words).map(|word| token(word.len())).sum::<u64>();
+        self.length += frame
+            .iter()
+            .chain(words)
+            .map(|word| token(word.len()))
+            .sum::<u64>();
     }
 }
 
@@ -137,7 +176,12 @@ impl Visit for NarLength {
         Ok(())
     }
 
-    fn file(&mut self, path: &[u8], executable: bool, contents: &mut dyn Contents) -> Result<(), TreeError> {
+    fn file(
+        &mut self,
+        path: &[u8],
+        executable: bool,
+        contents: &mut dyn Contents,
+    ) -> Result<(), TreeError> {
         self.node(path, &[b"regular", b"contents"]);
         if executable {
             self.length += token(b"executable".len()) + token(0);

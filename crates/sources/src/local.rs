@@ -60,7 +60,11 @@ pub enum ResolveError {
 impl LocalStore {
     /// The store whose `/nix/store` lies at `root/nix/store`: the machine's own with `/`.
     pub fn below(root: &Path) -> Self {
-        Self { root: root.to_owned(), store_dir: StoreDir::default(), files: StoreFiles::below(root) }
+        Self {
+            root: root.to_owned(),
+            store_dir: StoreDir::default(),
+            files: StoreFiles::below(root),
+        }
     }
 
     /// The directory that this store's paths name.
@@ -76,7 +80,11 @@ impl LocalStore {
     /// Where a path of a configuration lies: a path in the store below this store's root, any other
     /// where it says.
     pub fn locate(&self, path: &Path) -> PathBuf {
-        if path.starts_with(self.store_dir.as_str()) { self.files.locate(path) } else { path.to_owned() }
+        if path.starts_with(self.store_dir.as_str()) {
+            self.files.locate(path)
+        } else {
+            path.to_owned()
+        }
     }
 
     /// The closure of some paths, from Nix's database, in the order of the paths.
@@ -95,12 +103,17 @@ impl LocalStore {
     ///
     /// See [`ResolveError`].
     pub fn resolve(&self, path: &Path) -> Result<StorePath, ResolveError> {
-        let read = |source| ResolveError::Read { path: path.to_owned(), source };
+        let read = |source| ResolveError::Read {
+            path: path.to_owned(),
+            source,
+        };
         let mut place = std::path::absolute(path).map_err(read)?;
         for _ in 0..MAX_LINKS {
             let inside = self.root.join("nix/store");
             let logical = match place.strip_prefix(&inside) {
-                Ok(rest) if self.root != Path::new("/") => Path::new(self.store_dir.as_str()).join(rest),
+                Ok(rest) if self.root != Path::new("/") => {
+                    Path::new(self.store_dir.as_str()).join(rest)
+                }
                 _ => place.clone(),
             };
             if logical.starts_with(self.store_dir.as_str()) && logical.components().all(is_plain) {
@@ -108,7 +121,10 @@ impl LocalStore {
                 return self
                     .store_dir
                     .parse_inside(&text)
-                    .map_err(|source| ResolveError::Name { path: path.to_owned(), source });
+                    .map_err(|source| ResolveError::Name {
+                        path: path.to_owned(),
+                        source,
+                    });
             }
             let outside = |end: &Path| ResolveError::Outside {
                 path: path.to_owned(),
@@ -123,11 +139,15 @@ impl LocalStore {
             place = match std::fs::read_link(&real) {
                 Ok(target) => parent.join(target),
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput && real != place => real,
-                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(outside(&real)),
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Err(outside(&real));
+                }
                 Err(error) => return Err(read(error)),
             };
         }
-        Err(read(io::Error::other("too many links, one after the other")))
+        Err(read(io::Error::other(
+            "too many links, one after the other",
+        )))
     }
 }
 

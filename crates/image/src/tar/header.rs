@@ -20,12 +20,22 @@ pub struct Owner {
 impl Owner {
     /// 0:0 with no names, as the members of the archive itself have it.
     pub fn nobody_named() -> Self {
-        Self { uid: 0, gid: 0, uname: String::new(), gname: String::new() }
+        Self {
+            uid: 0,
+            gid: 0,
+            uname: String::new(),
+            gname: String::new(),
+        }
     }
 
     /// 0:0, root and root.
     pub fn root() -> Self {
-        Self { uid: 0, gid: 0, uname: "root".to_owned(), gname: "root".to_owned() }
+        Self {
+            uid: 0,
+            gid: 0,
+            uname: "root".to_owned(),
+            gname: "root".to_owned(),
+        }
     }
 }
 
@@ -133,7 +143,10 @@ fn has(records: &PaxRecords, keyword: &str) -> bool {
 
 fn write_pax_member(out: &mut Vec<u8>, records: &PaxRecords) {
     let mut payload = Vec::new();
-    if records.iter().any(|(_, value)| std::str::from_utf8(value).is_err()) {
+    if records
+        .iter()
+        .any(|(_, value)| std::str::from_utf8(value).is_err())
+    {
         payload.extend_from_slice(b"21 hdrcharset=BINARY\n");
     }
     for (keyword, value) in records {
@@ -228,7 +241,10 @@ fn text(field: &mut [u8], value: &[u8]) {
         return;
     }
     let ascii = value.utf8_chunks().flat_map(|chunk| {
-        let valid = chunk.valid().chars().map(|c| if c.is_ascii() { c as u8 } else { b'?' });
+        let valid = chunk
+            .valid()
+            .chars()
+            .map(|c| if c.is_ascii() { c as u8 } else { b'?' });
         valid.chain(chunk.invalid().iter().map(|_| b'?'))
     });
     let mut field = field;

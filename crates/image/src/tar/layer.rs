@@ -22,7 +22,12 @@ pub struct LayerTar<'a, S> {
 impl<'a, S: Sink> LayerTar<'a, S> {
     /// Starts a tar with no member.
     pub fn new(sink: S, rules: &'a TarRules) -> Self {
-        Self { sink, rules, header: Vec::with_capacity(2 * BLOCK as usize), length: 0 }
+        Self {
+            sink,
+            rules,
+            header: Vec::with_capacity(2 * BLOCK as usize),
+            length: 0,
+        }
     }
 
     /// Adds one member without contents (a directory or a link), or the header of a file whose
@@ -36,7 +41,14 @@ impl<'a, S: Sink> LayerTar<'a, S> {
         let rules = self.rules;
         write_header(
             &mut self.header,
-            &Member { name, kind, mode, mtime: rules.mtime, owner: &rules.owner, pax: Vec::new() },
+            &Member {
+                name,
+                kind,
+                mode,
+                mtime: rules.mtime,
+                owner: &rules.owner,
+                pax: Vec::new(),
+            },
         );
         self.length += self.header.len() as u64;
         self.sink.write(&self.header).map_err(TreeError::visitor)
@@ -58,7 +70,9 @@ impl<'a, S: Sink> LayerTar<'a, S> {
         self.length += count;
         while count > 0 {
             let length = count.min(ZEROS.len() as u64);
-            self.sink.write(&ZEROS[..length as usize]).map_err(TreeError::visitor)?;
+            self.sink
+                .write(&ZEROS[..length as usize])
+                .map_err(TreeError::visitor)?;
             count -= length;
         }
         Ok(())
@@ -71,14 +85,25 @@ impl<'a, S: Sink> LayerTar<'a, S> {
             Opened::Stream(mut stream) => self.sink.copy_stream(&mut stream as &mut dyn Read, size),
             _ => Err(CopyError::Read(std::io::ErrorKind::Unsupported.into())),
         };
-        let path = || PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(path.to_vec()));
+        let path = || {
+            PathBuf::from(
+                <std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(path.to_vec()),
+            )
+        };
         match copied {
             Ok(found) if found == size => {
                 self.length += size;
                 self.zeros(padding(size, BLOCK))
             }
-            Ok(found) => Err(TreeError::Changed { path: path(), expected: size, found }),
-            Err(CopyError::Read(source)) => Err(TreeError::Read { path: path(), source }),
+            Ok(found) => Err(TreeError::Changed {
+                path: path(),
+                expected: size,
+                found,
+            }),
+            Err(CopyError::Read(source)) => Err(TreeError::Read {
+                path: path(),
+                source,
+            }),
             Err(CopyError::Write(error)) => Err(TreeError::visitor(error)),
         }
     }
@@ -89,7 +114,12 @@ impl<S: Sink> Visit for LayerTar<'_, S> {
         self.member(path, Kind::Directory, 0o555)
     }
 
-    fn file(&mut self, path: &[u8], executable: bool, contents: &mut dyn Contents) -> Result<(), TreeError> {
+    fn file(
+        &mut self,
+        path: &[u8],
+        executable: bool,
+        contents: &mut dyn Contents,
+    ) -> Result<(), TreeError> {
         let mode = if executable { 0o555 } else { 0o444 };
         self.member(path, Kind::File(contents.size()), mode)?;
         self.contents(path, contents)

@@ -41,7 +41,12 @@ mod tests {
 
     #[test]
     fn an_archive_ends_on_a_record() {
-        for (length, expected) in [(0, 10_240), (10_240 - 1024, 1024), (10_240 - 512, 10_752), (10_240, 10_240)] {
+        for (length, expected) in [
+            (0, 10_240),
+            (10_240 - 1024, 1024),
+            (10_240 - 512, 10_752),
+            (10_240, 10_240),
+        ] {
             assert_eq!(end_of_archive(length), expected, "{length}");
         }
     }
