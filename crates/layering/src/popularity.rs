@@ -7,8 +7,9 @@
 //! `S(n)[x] = Σ_c [c = x] + [c above x] · (S(c)[x] + 1)` over the children c of n unfolds to: each
 //! step of a way that ends at an upper of x counts once.
 //!
-//! Counts grow like 2^depth, so they are whole numbers of any length; the sums over uppers are
-//! taken 64 uppers at a time, with one bit for each, in `nodes · (nodes + references) / 64` steps.
+//! Counts grow like 2^depth, so they are whole numbers of any length. Which uppers a node has is
+//! found for 64 at a time, with one bit for each, in `nodes · (nodes + references) / 64` steps; and
+//! a node's sum is that of one user, which has most of its uppers, and the few that are new.
 
 use std::cmp::Ordering;
 
@@ -55,31 +56,24 @@ impl Scores {
             width,
             words: vec![0; width * dag.len()],
         };
-        let users_first: Vec<u32> = dag.dependencies_first().iter().rev().copied().collect();
-        let mut uppers = vec![0u64; dag.len()];
-        for (block, members) in users_first.chunks(64).enumerate() {
-            let tables: Vec<SumTable> = members
-                .chunks(8)
-                .map(|eight| SumTable::new(width, eight.iter().map(|&y| &ways[y as usize][..])))
-                .collect();
-            uppers.fill(0);
-            for (bit, &member) in members.iter().enumerate() {
-                uppers[member as usize] |= 1 << bit;
+        let nearest = nearest_users(dag);
+        for_uppers(dag, |node, members, uppers| {
+            let known = nearest[node as usize].map_or(0, |user| uppers[user as usize]);
+            let mut new = uppers[node as usize] & !known;
+            let score = &mut scores.words[node as usize * width..][..width];
+            while new != 0 {
+                let upper = members[new.trailing_zeros() as usize];
+                add(score, &ways[upper as usize]);
+                new &= new - 1;
             }
-            for &node in &users_first[block * 64..] {
-                let word = uppers[node as usize];
-                if word == 0 {
-                    continue;
-                }
-                for &below in dag.references(node) {
-                    uppers[below as usize] |= word;
-                }
-                let score = &mut scores.words[node as usize * width..][..width];
-                for (table, byte) in tables.iter().zip(word.to_le_bytes()) {
-                    if byte != 0 {
-                        add(score, table.sum(byte));
-                    }
-                }
+        });
+        for &node in dag.dependencies_first().iter().rev() {
+            if let Some(user) = nearest[node as usize] {
+                let of_user = scores.of(user as usize).to_vec();
+                add(
+                    &mut scores.words[node as usize * width..][..width],
+                    &of_user,
+                );
             }
         }
         scores
@@ -94,27 +88,40 @@ impl Scores {
     }
 }
 
-/// The sum of each subset of at most eight numbers.
-struct SumTable {
-    width: usize,
-    sums: Vec<u64>,
+/// For each node the user that shares the most uppers with it: the one that has the most.
+fn nearest_users(dag: &Dag) -> Vec<Option<u32>> {
+    let mut counts = vec![0u32; dag.len()];
+    for_uppers(dag, |node, _, uppers| {
+        counts[node as usize] += uppers[node as usize].count_ones();
+    });
+    let most = |node| {
+        let users = dag.users(node).iter().copied();
+        users.max_by_key(|&user| counts[user as usize])
+    };
+    (0..dag.len() as u32).map(most).collect()
 }
 
-impl SumTable {
-    fn new<'a>(width: usize, numbers: impl Iterator<Item = &'a [u64]>) -> Self {
-        let mut sums = vec![0; width];
-        for number in numbers {
-            let known = sums.len();
-            sums.extend_from_within(..);
-            for sum in sums[known..].chunks_exact_mut(width) {
-                add(sum, number);
-            }
+/// Calls `visit` for each node and each 64 nodes that may be uppers of it, users first. Of these
+/// 64, in the order given, a bit for each is set in the word of each node that it is an upper of;
+/// the words of the node and of all its users are there.
+fn for_uppers(dag: &Dag, mut visit: impl FnMut(u32, &[u32], &[u64])) {
+    let users_first: Vec<u32> = dag.dependencies_first().iter().rev().copied().collect();
+    let mut uppers = vec![0u64; dag.len()];
+    for (block, members) in users_first.chunks(64).enumerate() {
+        uppers.fill(0);
+        for (bit, &member) in members.iter().enumerate() {
+            uppers[member as usize] |= 1 << bit;
         }
-        Self { width, sums }
-    }
-
-    fn sum(&self, subset: u8) -> &[u64] {
-        &self.sums[usize::from(subset) * self.width..][..self.width]
+        for &node in &users_first[block * 64..] {
+            let word = uppers[node as usize];
+            if word == 0 {
+                continue;
+            }
+            for &below in dag.references(node) {
+                uppers[below as usize] |= word;
+            }
+            visit(node, members, &uppers);
+        }
     }
 }
 
