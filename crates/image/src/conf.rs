@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use nix_compat::StoreDir;
 use nix_compat::store_path::ParseStorePathError;
-use nix_compat::{StoreDir, StorePath};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::base::{BaseError, BaseImage};
 use crate::tar::{Owner, TarRules};
 use crate::time::{ParseTimeError, Timestamp};
-use crate::{Digest, Image, Root};
+use crate::{Digest, Image, LayerDigest, Promise, Root, StoreLayer};
 
 /// A configuration, as it is read.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct Conf {
     /// The base image.
     pub from_image: Option<PathBuf>,
     /// Layers of store paths, bottom first.
-    pub store_layers: Vec<Vec<StorePath>>,
+    pub store_layers: Vec<StoreLayer>,
     /// Directory that holds the root's `layer.tar` and its `checksum`.
     pub customisation_layer: String,
     /// `REPOSITORY:TAG`.
@@ -69,6 +69,8 @@ struct Raw {
     store_dir: String,
     from_image: Option<PathBuf>,
     store_layers: Vec<Vec<String>>,
+    #[serde(default)]
+    store_layer_digests: Vec<RawDigest>,
     customisation_layer: String,
     repo_tag: String,
     created: String,
@@ -77,6 +79,13 @@ struct Raw {
     gid: Value,
     uname: String,
     gname: String,
+}
+
+/// What our Nix side adds for each of the store layers.
+#[derive(Deserialize)]
+struct RawDigest {
+    diff_id: String,
+    size: u64,
 }
 
 impl Conf {
@@ -97,16 +106,20 @@ impl Conf {
             key: "store_dir",
             what: error.to_string(),
         })?;
-        let layer = |paths: &Vec<String>| paths.iter().map(|path| store_dir.parse(path)).collect();
+        let promises = promises(&raw)?;
+        let mut store_layers = Vec::with_capacity(raw.store_layers.len());
+        for (paths, promise) in raw.store_layers.iter().zip(promises) {
+            let paths = paths
+                .iter()
+                .map(|path| store_dir.parse(path))
+                .collect::<Result<_, _>>()?;
+            store_layers.push(StoreLayer { paths, promise });
+        }
         let time = |key, text: &str| {
             Timestamp::parse(text, now).map_err(|source| ConfError::Time { key, source })
         };
         Ok(Self {
-            store_layers: raw
-                .store_layers
-                .iter()
-                .map(layer)
-                .collect::<Result<_, _>>()?,
+            store_layers,
             created: time("created", &raw.created)?,
             rules: TarRules {
                 mtime: time("mtime", &raw.mtime)?.seconds(),
@@ -153,6 +166,31 @@ impl Conf {
             repo_tags: vec![self.repo_tag],
         })
     }
+}
+
+/// The digests of the store layers, where the configuration has them.
+fn promises(raw: &Raw) -> Result<Vec<Option<Promise>>, ConfError> {
+    let wrong = |what: String| ConfError::Key {
+        key: "store_layer_digests",
+        what,
+    };
+    let (layers, digests) = (raw.store_layers.len(), raw.store_layer_digests.len());
+    if digests == 0 {
+        return Ok(vec![None; layers]);
+    }
+    if digests != layers {
+        return Err(wrong(format!("{digests} digests for {layers} layers")));
+    }
+    raw.store_layer_digests
+        .iter()
+        .map(|RawDigest { diff_id, size }| {
+            let diff_id = Digest::parse(diff_id).map_err(|error| wrong(error.to_string()))?;
+            Ok(Some(Promise::Given(LayerDigest {
+                diff_id,
+                size: *size,
+            })))
+        })
+        .collect()
 }
 
 /// nixpkgs writes numbers as text.

@@ -4,11 +4,13 @@
 //! which order and by how many threads, never shows in the bytes.
 
 pub mod base;
+pub mod compression;
 pub mod conf;
 pub mod config;
 pub mod digest;
 pub mod docker_archive;
 pub mod json;
+pub mod layer_cache;
 pub mod output;
 pub mod root;
 pub mod sink;
@@ -19,7 +21,8 @@ mod digests;
 mod error;
 mod layers;
 
+pub use compression::Compression;
 pub use digest::Digest;
 pub use error::Error;
-pub use layers::{Image, Layer, LayerDigest, Root};
+pub use layers::{Image, Layer, LayerDigest, Promise, Root, StoreLayer};
 pub use output::Output;
