@@ -7,4 +7,5 @@ mod faults;
 mod http;
 mod pulls;
 mod pushes;
+mod real;
 mod support;

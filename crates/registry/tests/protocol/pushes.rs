@@ -215,8 +215,11 @@ fn equal_blobs_are_sent_once() {
     assert!(double.stands("v1"));
 }
 
+/// A blob's name, bytes of it, bytes of all, and how it arrived at last.
+type Seen = (String, u64, u64, Option<Arrival>);
+
 #[derive(Default)]
-struct Watch(Mutex<Vec<(String, u64, u64, Option<Arrival>)>>);
+struct Watch(Mutex<Vec<Seen>>);
 
 impl Observer for Watch {
     fn event(&self, name: &str, event: &Event<'_>) {
