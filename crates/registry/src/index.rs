@@ -40,15 +40,13 @@ impl Repository<'_> {
                     platform_of(entry).is_some_and(|other| same_platform(platform, &other))
                 })
                 .filter_map(|entry| entry["digest"].as_str().map(str::to_owned))
+                .filter(|digest| *digest != image.digest.to_string())
                 .collect();
             entries.retain(|entry| {
-                let digest = entry["digest"].as_str().unwrap_or_default();
+                let same = platform_of(entry).is_some_and(|other| same_platform(platform, &other));
+                // What was said about an image goes with it.
                 let attests = entry["annotations"][ATTESTS].as_str().unwrap_or_default();
-                let gone = |name: &str| replaced.iter().any(|replaced| replaced == name);
-                // A second platform may share the manifest of the first, so both are compared.
-                !(gone(digest)
-                    && platform_of(entry).is_some_and(|other| same_platform(platform, &other))
-                    || gone(attests))
+                !same && !replaced.iter().any(|replaced| replaced == attests)
             });
             entries.push(json!(image));
             // The same index, in whichever order its parts were added.

@@ -38,6 +38,7 @@ mod push;
 mod reference;
 mod referrers;
 mod repository;
+mod session;
 mod upload;
 mod url;
 

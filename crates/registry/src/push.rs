@@ -17,7 +17,8 @@ use crate::manifest::{self, Manifest, is_foreign};
 use crate::manner::Manner;
 use crate::progress::{Arrival, Arrived, Event, Meter, Observer, Summary};
 use crate::repository::{Repository, Stored};
-use crate::upload::{Session, Upload};
+use crate::session::Session;
+use crate::upload::Upload;
 use crate::url::escape;
 
 /// How a push goes about it.

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ureq::Body;
-use ureq::http::{Method, Uri, header};
+use ureq::http::{Method, header};
 
 use crate::blob::{Blob, Content};
 use crate::digest::Digest;
@@ -21,6 +21,7 @@ use crate::manner::Manner;
 use crate::outgoing::{EndedEarly, Outgoing, Source, skip};
 use crate::progress::{Event, Meter};
 use crate::repository::Repository;
+use crate::session::{Session, bytes_there, location};
 use crate::url::{resolve, with_query};
 
 /// Above this size, the registry is asked whether it will take a request before its body is sent:
@@ -29,35 +30,6 @@ const EXPECT_ABOVE: u64 = 1 << 20;
 
 /// After so many streams that left nothing behind, a blob is read once to know its size.
 const VAIN_STREAMS: u32 = 2;
-
-/// An upload that the registry has opened.
-pub(crate) struct Session {
-    uri: Uri,
-    /// Bytes that are there.
-    offset: u64,
-    /// Whether it was gone on with after a broken connection.
-    resumed: bool,
-}
-
-impl Session {
-    /// The session that an answer opened or went on with.
-    pub(crate) fn of(answer: &Answer, place: &Place) -> Result<Self> {
-        Ok(Self {
-            uri: location(answer.header(header::LOCATION), &answer.uri, place)?,
-            offset: 0,
-            resumed: false,
-        })
-    }
-}
-
-fn location(header: Option<&str>, base: &Uri, place: &Place) -> Result<Uri> {
-    header
-        .and_then(|location| resolve(base, location))
-        .ok_or_else(|| Error::Answer {
-            place: place.clone(),
-            why: "it opened an upload, but gives no usable Location for it".to_owned(),
-        })
-}
 
 /// A request of an upload.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -466,19 +438,4 @@ impl<'a> Upload<'a> {
             resumed: true,
         }))
     }
-}
-
-/// The number of bytes that the `Range` of an upload tells: `0-1023`, or `bytes=0-1023`.
-///
-/// `0-0` stands for one byte or for none, depending on the registry; so it says nothing.
-fn bytes_there(range: &str) -> Option<u64> {
-    let range = range.trim();
-    let (first, last) = range
-        .strip_prefix("bytes=")
-        .unwrap_or(range)
-        .split_once('-')?;
-    let last: u64 = last.trim().parse().ok()?;
-    (first.trim() == "0" && last > 0)
-        .then(|| last.checked_add(1))
-        .flatten()
 }

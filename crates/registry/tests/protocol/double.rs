@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) forgets: bool,
     /// After the next manifest under this tag, someone else puts these bytes there.
     pub(crate) overwrite: Option<(String, Vec<u8>)>,
+    /// Where the referrers API is known: what it lists.
+    pub(crate) referrers: Option<Vec<Value>>,
     /// Ranges of blobs are not known.
     pub(crate) no_ranges: bool,
 }
@@ -382,13 +384,31 @@ impl Double {
                     return Reply::error(404, "MANIFEST_BLOB_UNKNOWN");
                 }
                 let digest = Digest::of(&body);
+                let document: Value = serde_json::from_slice(&body).unwrap();
                 state.tags.insert(digest.to_string(), body.clone());
                 state.tags.insert((*name).to_owned(), body);
                 if state.overwrite.as_ref().is_some_and(|(tag, _)| tag == name) {
                     let overwrite = state.overwrite.take();
                     state.tags.extend(overwrite);
                 }
-                Reply::new(201).with("Docker-Content-Digest", digest)
+                let reply = Reply::new(201).with("Docker-Content-Digest", digest);
+                match (&mut state.referrers, document.get("subject")) {
+                    (Some(referrers), Some(subject)) => {
+                        let kind = &document["artifactType"];
+                        referrers.push(json!({"digest": digest, "size": 1, "artifactType": kind}));
+                        reply.with("OCI-Subject", &subject["digest"])
+                    }
+                    _ => reply,
+                }
+            }
+            ("GET", ["v2", _, "referrers", _]) if state.referrers.is_some() => {
+                let body = json!({"manifests": state.referrers})
+                    .to_string()
+                    .into_bytes();
+                Reply {
+                    body,
+                    ..Reply::new(200)
+                }
             }
             _ => Reply::new(404),
         }

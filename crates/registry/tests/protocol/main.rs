@@ -5,6 +5,7 @@
 mod double;
 mod faults;
 mod http;
+mod proxies;
 mod pulls;
 mod pushes;
 mod real;

@@ -251,9 +251,25 @@ fn an_index_that_someone_else_wrote_in_between_is_written_again() {
 
 #[test]
 fn artifacts_are_found_beside_their_image() {
-    let (client, double) = (client(), Double::start());
-    push(&double, &client, ONE_JOB(), &[&Made::known(1, 10)]).unwrap();
-    let repository = repository(&client, &double);
+    for api in [false, true] {
+        let double = Double::start();
+        double.state().referrers = api.then(Vec::new);
+        artifacts(&double);
+        assert_eq!(
+            double
+                .state()
+                .tags
+                .keys()
+                .any(|tag| tag.starts_with("sha256-")),
+            !api
+        );
+    }
+}
+
+fn artifacts(double: &Double) {
+    let client = client();
+    push(double, &client, ONE_JOB(), &[&Made::known(1, 10)]).unwrap();
+    let repository = repository(&client, double);
     let subject = repository.manifest("v1").unwrap().unwrap();
     assert!(
         repository
@@ -276,13 +292,17 @@ fn artifacts_are_found_beside_their_image() {
             .put_referrer(OCI_MANIFEST, artifact.to_string().as_bytes())
             .unwrap();
     }
-    let notes: Vec<_> = repository
+    let found = repository
         .referrers(subject.digest, "application/x-memory")
-        .unwrap()
-        .iter()
-        .map(|artifact| artifact.annotations["note"].clone())
-        .collect();
-    assert_eq!(notes, ["one", "two"]);
+        .unwrap();
+    let notes = found.iter().map(|found| {
+        let artifact = repository
+            .manifest(&found.digest.to_string())
+            .unwrap()
+            .unwrap();
+        artifact.annotations["note"].clone()
+    });
+    assert_eq!(notes.collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[test]
