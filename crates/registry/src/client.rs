@@ -115,6 +115,8 @@ impl Client {
                 .proxy(proxy)
                 .tls_config(tls.clone())
                 .timeout_connect(Some(options.timeout.min(Duration::from_secs(30))))
+                // Whoever says nothing to `Expect` for longer will most likely never do.
+                .timeout_await_100(Some(Duration::from_millis(250)))
                 .timeout_per_read(Some(options.timeout))
                 .timeout_per_write(Some(options.timeout))
                 .user_agent(concat!("stream-layered/", env!("CARGO_PKG_VERSION")))
