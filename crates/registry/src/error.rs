@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::digest::{Digest, DigestError};
 use crate::reference::ReferenceError;
+use image::digest::{Digest, ParseDigestError};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -68,7 +68,7 @@ pub enum Error {
     Reference(#[from] ReferenceError),
 
     #[error(transparent)]
-    Digest(#[from] DigestError),
+    Digest(#[from] ParseDigestError),
 
     /// No answer came, after every attempt.
     #[error("{place}: {why}{}", after(*attempts))]

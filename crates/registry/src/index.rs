@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::digest::Digest;
 use crate::error::{Error, Place, Result};
 use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX, Platform, object, same_platform};
 use crate::repository::Repository;
+use image::Digest;
 
 /// An image's configuration is read up to this size, to find its platform.
 const CONFIG_LIMIT: u64 = 8 << 20;

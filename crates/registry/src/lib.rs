@@ -25,7 +25,6 @@ mod auth;
 mod blob;
 mod client;
 mod credentials;
-mod digest;
 mod error;
 mod exchange;
 mod index;
@@ -45,8 +44,8 @@ mod url;
 pub use blob::{Blob, Bytes, Content};
 pub use client::{Client, Options, PlainHttp, Retry};
 pub use credentials::{Credential, Credentials};
-pub use digest::{Digest, DigestError};
 pub use error::{Error, Place, Result};
+pub use image::digest::{Digest, ParseDigestError};
 pub use manifest::{
     DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
     Platform,

@@ -5,10 +5,10 @@ use std::io::{self, Read};
 use ureq::http::{Method, header};
 
 use crate::blob::{Blob, Content};
-use crate::digest::{Digest, Hasher};
 use crate::error::{Error, Place, Result};
 use crate::exchange::{Attempts, Trouble, refused, transport};
 use crate::repository::Repository;
+use image::digest::{Digest, DigestWriter};
 
 /// The bytes of a blob, as they come.
 ///
@@ -19,7 +19,7 @@ pub struct BlobReader<'r> {
     digest: Digest,
     size: u64,
     at: u64,
-    hasher: Option<Hasher>,
+    hasher: Option<DigestWriter>,
     body: Option<Box<dyn Read + Send + Sync>>,
     attempts: Attempts<'r>,
 }
@@ -35,7 +35,7 @@ impl<'c> Repository<'c> {
             digest,
             size,
             at: 0,
-            hasher: Some(Hasher::default()),
+            hasher: Some(DigestWriter::default()),
             body: None,
             attempts: Attempts::new(&self.client.options.retry),
         };
@@ -134,7 +134,7 @@ impl BlobReader<'_> {
         let Some(hasher) = self.hasher.take() else {
             return Ok(());
         };
-        let actual = hasher.finish();
+        let actual = hasher.finish().0;
         if actual == self.digest {
             return Ok(());
         }

@@ -11,7 +11,6 @@ use std::thread;
 use ureq::http::Method;
 
 use crate::blob::{Blob, Content};
-use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::{self, Manifest, is_foreign};
 use crate::manner::Manner;
@@ -20,6 +19,7 @@ use crate::repository::{Repository, Stored};
 use crate::session::Session;
 use crate::upload::Upload;
 use crate::url::escape;
+use image::Digest;
 
 /// How a push goes about it.
 #[derive(Debug, Clone, PartialEq, Eq)]

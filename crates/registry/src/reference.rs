@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::digest::{Digest, DigestError};
+use image::digest::{Digest, ParseDigestError};
 
 /// Docker Hub's name in references; its registry answers elsewhere ([`Reference::endpoint`]).
 const DOCKER_HUB: &str = "docker.io";
@@ -30,7 +30,10 @@ pub enum ReferenceError {
     )]
     Syntax { text: String, why: &'static str },
     #[error("{text:?} is not an image reference: {source}")]
-    Digest { text: String, source: DigestError },
+    Digest {
+        text: String,
+        source: ParseDigestError,
+    },
 }
 
 impl Reference {

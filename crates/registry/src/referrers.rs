@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::json;
 use ureq::http::{Method, header};
 
-use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX};
 use crate::repository::Repository;
 use crate::url::escape;
+use image::Digest;
 
 impl Repository<'_> {
     /// The artifacts of this type that refer to the manifest of digest `subject`.

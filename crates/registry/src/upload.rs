@@ -14,7 +14,6 @@ use ureq::Body;
 use ureq::http::{Method, header};
 
 use crate::blob::{Blob, Content};
-use crate::digest::Digest;
 use crate::error::{Error, Place, Result};
 use crate::exchange::{Answer, Attempts, Call, Trouble, refused};
 use crate::manner::Manner;
@@ -23,6 +22,7 @@ use crate::progress::{Event, Meter};
 use crate::repository::Repository;
 use crate::session::{Session, bytes_there, location};
 use crate::url::{resolve, with_query};
+use image::Digest;
 
 /// Above this size, the registry is asked whether it will take a request before its body is sent:
 /// one that refuses early closes the connection, and its reason would be lost.

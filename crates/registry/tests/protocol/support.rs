@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use image::digest::DigestWriter;
 use registry::{
     Access, Blob, Bytes, Client, Content, Credentials, Descriptor, Digest, OCI_MANIFEST, Options,
     Push, PushOptions, Reference, Result, Retry, Summary,
 };
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 
 use crate::double::Double;
 
@@ -87,7 +87,7 @@ impl Blob for Made {
             blob: self,
             at: 0,
             state: self.seed,
-            hasher: Sha256::new(),
+            hasher: DigestWriter::default(),
         }))
     }
 }
@@ -96,7 +96,7 @@ struct MadeReader<'a> {
     blob: &'a Made,
     at: u64,
     state: u64,
-    hasher: Sha256,
+    hasher: DigestWriter,
 }
 
 impl Read for MadeReader<'_> {
@@ -114,8 +114,9 @@ impl Read for MadeReader<'_> {
         self.hasher.update(&buffer[..count]);
         self.at += count as u64;
         if self.at == self.blob.size {
-            let bytes: [u8; 32] = self.hasher.clone().finalize().into();
-            self.blob.known.get_or_init(|| Digest::from_sha256(bytes));
+            self.blob
+                .known
+                .get_or_init(|| self.hasher.clone().finish().0);
         }
         Ok(count)
     }
