@@ -1,0 +1,6 @@
+{
+  default = {
+    path = ./static-binary;
+    description = "An image of one static program";
+  };
+}
