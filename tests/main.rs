@@ -1,1 +1,11 @@
-//! End-to-end tests.
+//! End-to-end tests: the program as its users run it, beside the peers that they use.
+//!
+//! A test that needs a peer (Docker, Nix, …) is passed over where the peer is not installed, and
+//! says so; with `STREAM_LAYERED_REQUIRE_PEERS=1`, as `.ci/run` sets it, that is a failure.
+
+mod command_line;
+mod golden;
+mod peers;
+mod program;
+mod store_tree;
+mod trees;

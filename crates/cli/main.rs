@@ -1,3 +1,36 @@
-//! The command line of `stream-layered`.
+//! `stream-layered`: turns the closure of Nix store paths into container images.
+//!
+//! What is typed is read in [`args`]; [`input`] resolves it into a store, a closure and an image;
+//! each command has a module of its own.
 
-fn main() {}
+mod args;
+mod image_input;
+mod input;
+mod place;
+mod plan;
+mod progress;
+mod report;
+mod stream;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Command};
+
+/// Wrong usage that only shows once files have been looked at; exit code 2, like clap's own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
+        Command::Stream(args) => stream::run(&args),
+        Command::Plan(args) => plan::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failure(&error),
+    }
+}

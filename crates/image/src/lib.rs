@@ -1,1 +1,25 @@
-//! image
+//! Images: plan and trees become layers, a configuration, and an archive.
+//!
+//! Layers of store paths depend on nothing but the trees and a few settings; what is written, in
+//! which order and by how many threads, never shows in the bytes.
+
+pub mod base;
+pub mod conf;
+pub mod config;
+pub mod digest;
+pub mod docker_archive;
+pub mod json;
+pub mod output;
+pub mod root;
+pub mod sink;
+pub mod tar;
+pub mod time;
+
+mod digests;
+mod error;
+mod layers;
+
+pub use digest::Digest;
+pub use error::Error;
+pub use layers::{Image, Layer, LayerDigest, Root};
+pub use output::Output;

@@ -1,1 +1,12 @@
-//! sources
+//! Where closures and the file trees of store paths come from.
+
+pub mod database;
+pub mod directory;
+pub mod graph_file;
+
+mod local;
+
+pub use database::DatabaseError;
+pub use directory::StoreFiles;
+pub use graph_file::{Graph, GraphFileError};
+pub use local::{LocalStore, ResolveError};

@@ -1,0 +1,193 @@
+//! The command line as it is typed. Nothing here looks at a file.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turn the closure of Nix store paths into a layered, reproducible container image.
+///
+/// `stream-layered /nix/store/…-hello | docker load` loads an image that runs hello.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; to stream the image without.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Arguments of `stream`.
+    #[command(flatten)]
+    pub stream: StreamArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write a docker-archive to standard output, for `docker load`.
+    Stream(StreamArgs),
+    /// Show which store paths would go into which layer.
+    Plan(PlanArgs),
+}
+
+/// Arguments of `stream`.
+#[derive(Debug, Args)]
+pub struct StreamArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Write to this file instead of standard output; it appears when it is whole.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Print nothing but errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// How to print the plan.
+    #[arg(long, value_enum, default_value_t = PlanFormat::Table, help_heading = "Output")]
+    pub format: PlanFormat,
+    /// Write to this file instead of standard output; it appears when it is whole.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+}
+
+/// How `plan` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// For people.
+    Table,
+    /// Everything, for programs.
+    Json,
+    /// The bare list of lists that nixpkgs' planners print.
+    Layers,
+}
+
+/// What an image is made of: the same for every command that takes an image.
+#[derive(Debug, Args)]
+pub struct ImageArgs {
+    /// Store paths, links to them, or results of streamLayeredImage; ./result without any.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+
+    /// The store: a directory that holds nix/store, or `local` for the machine's own.
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "local",
+        help_heading = "Closure"
+    )]
+    pub store: String,
+    /// Take the graph from a file (`-`: standard input): a derivation's .attrs.json, a list of
+    /// exportReferencesGraph, or what `nix path-info --json -r` prints.
+    #[arg(long, value_name = "FILE", help_heading = "Closure")]
+    pub closure: Option<PathBuf>,
+    /// Make the image that a configuration of the Nix side describes (nixpkgs' conf.json is one).
+    #[arg(long, value_name = "FILE", help_heading = "Closure", conflicts_with_all = [
+        "paths", "closure", "config", "cmd", "entrypoint", "env", "label", "user", "workdir", "expose", "arch",
+        "created", "mtime", "owner", "from_image", "strategy", "max_layers",
+    ])]
+    pub conf: Option<PathBuf>,
+
+    /// The image's name and tag.
+    #[command(flatten)]
+    pub names: NameArgs,
+    /// The image's settings.
+    #[command(flatten)]
+    pub settings: SettingArgs,
+    /// How layers are made.
+    #[command(flatten)]
+    pub layers: LayerArgs,
+}
+
+/// The image's name and tag.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Image")]
+pub struct NameArgs {
+    /// The image's name and tag.
+    #[arg(short = 't', value_name = "NAME:TAG", conflicts_with_all = ["name", "tag"])]
+    pub repo_tag: Option<String>,
+    /// The image's name [default: the first package's].
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The image's tag [default: latest].
+    #[arg(long, value_name = "TAG")]
+    pub tag: Option<String>,
+}
+
+/// The image's settings.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Image")]
+pub struct SettingArgs {
+    /// The image's `config` as a JSON object, or @FILE that holds one; the options below go over it.
+    #[arg(long, value_name = "JSON")]
+    pub config: Option<String>,
+    /// The command: a JSON list, or one word of it each time [default: the package's program].
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub cmd: Vec<String>,
+    /// The entry point: a JSON list, or one word of it each time.
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    pub entrypoint: Vec<String>,
+    /// An environment variable; may be given many times.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// A label; may be given many times.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub label: Vec<String>,
+    /// The user that the command runs as.
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// The directory that the command runs in.
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// A port that the command listens on; may be given many times.
+    #[arg(long, value_name = "PORT[/PROTOCOL]")]
+    pub expose: Vec<String>,
+    /// The architecture, as Go names it [default: this machine's].
+    #[arg(long, value_name = "ARCH")]
+    pub arch: Option<String>,
+    /// When the image was created: ISO 8601, @SECONDS, YYYYMMDDHHMMSS or now.
+    #[arg(long, value_name = "TIME", default_value = "@1")]
+    pub created: String,
+    /// Time of the files in store layers, in the same forms.
+    #[arg(long, value_name = "TIME", default_value = "@1")]
+    pub mtime: String,
+    /// Owner of the files in store layers.
+    #[arg(
+        long,
+        value_name = "UID:GID[:USER:GROUP]",
+        default_value = "0:0:root:root"
+    )]
+    pub owner: String,
+    /// An image to stand on: a docker-archive.
+    #[arg(long, value_name = "FILE")]
+    pub from_image: Option<PathBuf>,
+}
+
+/// How layers are made.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Layers")]
+pub struct LayerArgs {
+    /// How store paths are put into layers.
+    #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = StrategyArg::Auto)]
+    pub strategy: StrategyArg,
+    /// Most layers of the image: the base image's, the store layers, and the one of its root.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub max_layers: usize,
+}
+
+/// Strategies by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StrategyArg {
+    /// nixpkgs' until 25.05: the most used paths get a layer each.
+    Popularity,
+    /// nixpkgs' since 25.11: the largest paths get a layer each, with what they alone need.
+    Auto,
+}

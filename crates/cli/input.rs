@@ -1,0 +1,150 @@
+//! From what was typed to a store, the paths that are meant, and their closure.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use layering::{Closure, Plan, Request, Strategy};
+use nix_compat::StorePath;
+use sources::{Graph, LocalStore};
+
+use crate::UsageError;
+use crate::args::{ImageArgs, LayerArgs, StrategyArg};
+
+/// Most bytes of a file that describes a closure or an image.
+const MAX_INPUT: u64 = 1 << 30;
+
+/// The store that `--store` names.
+pub fn store(url: &str) -> Result<LocalStore> {
+    match url {
+        "local" | "auto" => Ok(LocalStore::below(Path::new("/"))),
+        _ if url.contains("://") => Err(UsageError(format!(
+            "--store {url}: only `local` and a directory are known"
+        ))
+        .into()),
+        _ => {
+            let root = std::path::absolute(url).with_context(|| format!("--store {url}"))?;
+            let store = LocalStore::below(&root);
+            if !store.locate(Path::new(store.store_dir().as_str())).is_dir() {
+                let usage = format!("--store {url}: there is no {}/nix/store", root.display());
+                return Err(UsageError(usage).into());
+            }
+            Ok(store)
+        }
+    }
+}
+
+/// The paths that were asked for, and all that they need.
+pub struct Wanted {
+    /// What was asked for, in order; the closure's roots where nothing was.
+    pub roots: Vec<StorePath>,
+    /// The closure.
+    pub closure: Closure,
+    /// Paths of the graph that go into no layer.
+    pub hidden: BTreeSet<StorePath>,
+}
+
+/// Resolves PATHs, and reads the closure from `--closure` or from the store.
+pub fn wanted(args: &ImageArgs, paths: &[StorePath], store: &LocalStore) -> Result<Wanted> {
+    let (infos, hidden) = match &args.closure {
+        Some(file) => {
+            let bytes = read_input(file)?;
+            let graph = Graph::parse(store.store_dir(), &bytes, store.files())
+                .with_context(|| format!("--closure {}", file.display()))?;
+            (graph.paths, graph.exclude)
+        }
+        None => (store.closure(paths)?, BTreeSet::new()),
+    };
+    let closure = Closure::new(infos, None).context("the closure is not whole")?;
+    let roots = if paths.is_empty() {
+        let all = closure
+            .roots()
+            .iter()
+            .map(|&root| closure.graph()[root].path.clone());
+        all.filter(|path| !hidden.contains(path)).collect()
+    } else {
+        for path in paths {
+            closure
+                .get(path)
+                .with_context(|| format!("{path} is not in the closure that was given"))?;
+        }
+        paths.to_vec()
+    };
+    Ok(Wanted {
+        roots,
+        closure,
+        hidden,
+    })
+}
+
+/// Store paths for the PATHs of the command line; `./result` where there are none, unless the
+/// closure comes from a file.
+pub fn paths(args: &ImageArgs, store: &LocalStore) -> Result<Vec<StorePath>> {
+    if !args.paths.is_empty() {
+        return args
+            .paths
+            .iter()
+            .map(|path| store.resolve(path).map_err(Into::into))
+            .collect();
+    }
+    if args.closure.is_some() {
+        return Ok(Vec::new());
+    }
+    let result = Path::new("./result");
+    if fs::symlink_metadata(result).is_err() {
+        let usage = "no PATH was given, and there is no ./result; give a store path, or run `nix build` first";
+        return Err(UsageError(usage.to_owned()).into());
+    }
+    Ok(vec![store.resolve(result)?])
+}
+
+/// Plans the layers of the closure; `base_layers` of the budget are taken by the base image, one
+/// by the image's root.
+pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Plan> {
+    let used = base_layers + 1;
+    let max_store_layers = args.max_layers.saturating_sub(used);
+    if max_store_layers == 0 {
+        let usage = format!(
+            "--max-layers {}: {base_layers} layers of the base image and 1 of the image's root leave none for store \
+             paths; allow {} or more",
+            args.max_layers,
+            used + 1
+        );
+        return Err(UsageError(usage).into());
+    }
+    let request = Request {
+        strategy: match args.strategy {
+            StrategyArg::Popularity => Strategy::Popularity,
+            StrategyArg::Auto => Strategy::Auto,
+        },
+        max_store_layers,
+        hidden: wanted.hidden.clone(),
+    };
+    let plan = layering::plan(&wanted.closure, &request)?;
+    plan.check(&wanted.closure, &wanted.hidden)?;
+    Ok(plan)
+}
+
+/// Reads a whole file, or standard input for `-`.
+pub fn read_input(file: &PathBuf) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let count = if file == Path::new("-") {
+        io::stdin()
+            .lock()
+            .take(MAX_INPUT)
+            .read_to_end(&mut bytes)
+            .context("cannot read standard input")?
+    } else {
+        let open = fs::File::open(file);
+        open.and_then(|open| open.take(MAX_INPUT).read_to_end(&mut bytes))
+            .with_context(|| format!("cannot read {}", file.display()))?
+    };
+    anyhow::ensure!(
+        (count as u64) < MAX_INPUT,
+        "{} is larger than {MAX_INPUT} bytes",
+        file.display()
+    );
+    Ok(bytes)
+}

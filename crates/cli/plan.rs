@@ -1,0 +1,67 @@
+//! `plan`: shows which store paths would go into which layer.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use anyhow::{Context, Result};
+use image::base::BaseImage;
+use indicatif::HumanBytes;
+use layering::Plan;
+
+use crate::args::{PlanArgs, PlanFormat};
+use crate::input;
+use crate::place::Place;
+
+/// Runs the command.
+pub fn run(args: &PlanArgs) -> Result<()> {
+    let store = input::store(&args.image.store)?;
+    let paths = input::paths(&args.image, &store)?;
+    let wanted = input::wanted(&args.image, &paths, &store)?;
+    let base = args
+        .image
+        .settings
+        .from_image
+        .as_deref()
+        .map(BaseImage::open)
+        .transpose()?;
+    let plan = input::plan(
+        &wanted,
+        &args.image.layers,
+        base.map_or(0, |base| base.layers.len()),
+    )?;
+    let text = match args.format {
+        PlanFormat::Table => table(&plan),
+        PlanFormat::Json => serde_json::to_string_pretty(&plan)? + "\n",
+        PlanFormat::Layers => serde_json::to_string_pretty(&plan.to_layers_json())? + "\n",
+    };
+    match &args.output {
+        Some(path) => {
+            let place = Place::create(path)?;
+            place
+                .file()?
+                .write_all(text.as_bytes())
+                .with_context(|| format!("cannot write {}", path.display()))?;
+            place.finish()
+        }
+        None => std::io::stdout()
+            .write_all(text.as_bytes())
+            .context("cannot write the plan"),
+    }
+}
+
+fn table(plan: &Plan) -> String {
+    let mut text = String::new();
+    for (index, layer) in plan.layers.iter().enumerate() {
+        let names: Vec<&str> = layer.paths.iter().map(|path| path.name()).collect();
+        // Writing to a string does not fail.
+        let size = HumanBytes(layer.size).to_string();
+        let _ = writeln!(text, "{:>4} {size:>12}  {}", index + 1, names.join(" "));
+    }
+    let _ = writeln!(
+        text,
+        "{} store layers, {}",
+        plan.layers.len(),
+        HumanBytes(plan.size())
+    );
+    text
+}

@@ -1,0 +1,183 @@
+//! The configuration that the Nix side writes for an image: nixpkgs' `conf.json`, and ours, which
+//! is the same with a few more keys.
+
+use std::path::{Path, PathBuf};
+
+use nix_compat::store_path::ParseStorePathError;
+use nix_compat::{StoreDir, StorePath};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::base::{BaseError, BaseImage};
+use crate::tar::{Owner, TarRules};
+use crate::time::{ParseTimeError, Timestamp};
+use crate::{Digest, Image, Root};
+
+/// A configuration, as it is read.
+#[derive(Debug, Clone)]
+pub struct Conf {
+    /// `amd64`, `arm64`, ….
+    pub architecture: String,
+    /// The image's `config`; may be null.
+    pub config: Value,
+    /// The base image.
+    pub from_image: Option<PathBuf>,
+    /// Layers of store paths, bottom first.
+    pub store_layers: Vec<Vec<StorePath>>,
+    /// Directory that holds the root's `layer.tar` and its `checksum`.
+    pub customisation_layer: String,
+    /// `REPOSITORY:TAG`.
+    pub repo_tag: String,
+    /// When the image was created.
+    pub created: Timestamp,
+    /// Time and owner of files.
+    pub rules: TarRules,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfError {
+    /// It is not JSON, or lacks a key, or a key has another type.
+    #[error("it is no image configuration: {0}")]
+    Form(#[from] serde_json::Error),
+    /// A key's text cannot be read.
+    #[error("its `{key}` is wrong: {what}")]
+    Key {
+        /// The key.
+        key: &'static str,
+        /// What is wrong.
+        what: String,
+    },
+    /// A layer's path is no store path.
+    #[error("its `store_layers`: {0}")]
+    Path(#[from] ParseStorePathError),
+    /// A time is none.
+    #[error("its `{key}`: {source}")]
+    Time {
+        /// `created` or `mtime`.
+        key: &'static str,
+        /// What is wrong.
+        source: ParseTimeError,
+    },
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    architecture: String,
+    config: Value,
+    store_dir: String,
+    from_image: Option<PathBuf>,
+    store_layers: Vec<Vec<String>>,
+    customisation_layer: String,
+    repo_tag: String,
+    created: String,
+    mtime: String,
+    uid: Value,
+    gid: Value,
+    uname: String,
+    gname: String,
+}
+
+impl Conf {
+    /// Reads a configuration. `now` stands for the time `now` in it.
+    ///
+    /// # Errors
+    ///
+    /// See [`ConfError`].
+    pub fn parse(text: &[u8], now: Timestamp) -> Result<Self, ConfError> {
+        let raw: Raw = serde_json::from_slice(text)?;
+        if !raw.config.is_object() && !raw.config.is_null() {
+            return Err(ConfError::Key {
+                key: "config",
+                what: "an object was expected".to_owned(),
+            });
+        }
+        let store_dir = StoreDir::new(&raw.store_dir).map_err(|error| ConfError::Key {
+            key: "store_dir",
+            what: error.to_string(),
+        })?;
+        let layer = |paths: &Vec<String>| paths.iter().map(|path| store_dir.parse(path)).collect();
+        let time = |key, text: &str| {
+            Timestamp::parse(text, now).map_err(|source| ConfError::Time { key, source })
+        };
+        Ok(Self {
+            store_layers: raw
+                .store_layers
+                .iter()
+                .map(layer)
+                .collect::<Result<_, _>>()?,
+            created: time("created", &raw.created)?,
+            rules: TarRules {
+                mtime: time("mtime", &raw.mtime)?.seconds(),
+                owner: Owner {
+                    uid: id("uid", &raw.uid)?,
+                    gid: id("gid", &raw.gid)?,
+                    uname: raw.uname,
+                    gname: raw.gname,
+                },
+            },
+            architecture: raw.architecture,
+            config: raw.config,
+            from_image: raw.from_image,
+            customisation_layer: raw.customisation_layer,
+            repo_tag: raw.repo_tag,
+        })
+    }
+
+    /// The image that the configuration describes. `locate` gives where a path of the configuration
+    /// lies on this machine, which matters for a store below another root.
+    ///
+    /// # Errors
+    ///
+    /// The base image cannot be used.
+    pub fn into_image(self, locate: impl Fn(&Path) -> PathBuf) -> Result<Image, BaseError> {
+        let base = self
+            .from_image
+            .map(|path| BaseImage::open(&locate(&path)))
+            .transpose()?;
+        let directory = locate(Path::new(&self.customisation_layer));
+        let checksum = std::fs::read_to_string(directory.join("checksum")).ok();
+        Ok(Image {
+            architecture: self.architecture,
+            config: self.config,
+            created: self.created,
+            rules: self.rules,
+            base,
+            store_layers: self.store_layers,
+            root: Root::Tar {
+                name: self.customisation_layer,
+                file: directory.join("layer.tar"),
+                diff_id: checksum.and_then(|text| Digest::parse(text.trim_end()).ok()),
+            },
+            repo_tags: vec![self.repo_tag],
+        })
+    }
+}
+
+/// nixpkgs writes numbers as text.
+fn id(key: &'static str, value: &Value) -> Result<i64, ConfError> {
+    let number = match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_i64(),
+        _ => None,
+    };
+    number.ok_or_else(|| ConfError::Key {
+        key,
+        what: format!("{value} is no whole number"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_configuration_or_an_error(text in any::<Vec<u8>>()) {
+            let _ = Conf::parse(&text, Timestamp::NIX);
+        }
+    }
+}

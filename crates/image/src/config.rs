@@ -1,0 +1,149 @@
+//! The JSON texts of an image: its configuration, whose digest is the image's id, and the manifest
+//! of a docker-archive. Keys stand in the order in which nixpkgs writes them.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::base::merge_env;
+use crate::{Digest, Error, Image, Layer, LayerDigest, json};
+
+#[derive(Serialize)]
+struct Config<'a> {
+    created: &'a str,
+    architecture: &'a str,
+    os: &'a str,
+    config: &'a Value,
+    rootfs: RootFs,
+    history: Vec<History<'a>>,
+}
+
+#[derive(Serialize)]
+struct RootFs {
+    diff_ids: Vec<String>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+}
+
+#[derive(Serialize)]
+struct History<'a> {
+    created: &'a str,
+    comment: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Manifest<'a> {
+    config: &'a str,
+    repo_tags: &'a [String],
+    layers: &'a [String],
+}
+
+/// The text of the image's configuration.
+///
+/// # Errors
+///
+/// It cannot be serialised.
+pub fn config_text(image: &Image, digests: &[LayerDigest]) -> Result<Vec<u8>, Error> {
+    let created = image.created.python_text();
+    let layers = image.layers();
+    let history = |layer: &Layer<'_>| History {
+        created: &created,
+        comment: format!("store paths: {}", python_list(&layer.history_names())),
+    };
+    let config = Config {
+        created: &created,
+        architecture: &image.architecture,
+        os: "linux",
+        config: &own_config(image),
+        rootfs: RootFs {
+            diff_ids: digests
+                .iter()
+                .map(|layer| layer.diff_id.to_string())
+                .collect(),
+            kind: "layers",
+        },
+        history: layers.iter().map(history).collect(),
+    };
+    Ok(json::to_python_text(&config)?)
+}
+
+/// The text of a docker-archive's `manifest.json`.
+///
+/// # Errors
+///
+/// It cannot be serialised.
+pub fn manifest_text(
+    repo_tags: &[String],
+    config: &Digest,
+    layers: &[String],
+) -> Result<Vec<u8>, Error> {
+    let config = format!("{}.json", config.hex());
+    Ok(json::to_python_text(&[Manifest {
+        config: &config,
+        repo_tags,
+        layers,
+    }])?)
+}
+
+/// The image's `config` with the base's environment under its own.
+fn own_config(image: &Image) -> Value {
+    let Some(base) = &image.base else {
+        return image.config.clone();
+    };
+    let base_env = base.env();
+    let mut config = image.config.clone();
+    if config.is_null() {
+        config = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(fields) = &mut config else {
+        return config;
+    };
+    let own_env: Vec<String> = match fields.get("Env") {
+        Some(Value::Array(texts)) => texts
+            .iter()
+            .filter_map(|text| text.as_str().map(str::to_owned))
+            .collect(),
+        _ => Vec::new(),
+    };
+    if base_env.is_empty()
+        && !fields.contains_key("Env")
+        && base.config.pointer("/config/Env").is_none()
+    {
+        return config;
+    }
+    fields.insert("Env".to_owned(), merge_env(&base_env, &own_env).into());
+    config
+}
+
+/// `repr` of a list of texts in Python.
+fn python_list(texts: &[&str]) -> String {
+    let texts: Vec<String> = texts.iter().map(|text| python_text(text)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// `repr` of a text in Python: single quotes, unless it holds those and no double ones.
+fn python_text(text: &str) -> String {
+    use std::fmt::Write as _;
+    let quote = if text.contains('\'') && !text.contains('"') {
+        '"'
+    } else {
+        '\''
+    };
+    let mut out = String::from(quote);
+    for character in text.chars() {
+        match character {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            _ if character == quote => out.extend(['\\', quote]),
+            _ if character.is_ascii_control() => {
+                // Writing to a string does not fail.
+                let _ = write!(out, "\\x{:02x}", character as u32);
+            }
+            _ => out.push(character),
+        }
+    }
+    out.push(quote);
+    out
+}

@@ -1,0 +1,187 @@
+//! The docker-archive: what `docker load` takes, in the form in which nixpkgs writes it.
+//!
+//! Base layers, store layers, the root's layer, the configuration and the manifest follow one
+//! another as members of one tar. Nothing is spooled: a layer's digest, which its member is named
+//! by, is taken by reading the layer once before it is written.
+
+use std::num::NonZeroUsize;
+
+use nix_compat::tree::Trees;
+
+use crate::config::{config_text, manifest_text};
+use crate::digests::{Digests, with_digests};
+use crate::sink::Sink;
+use crate::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
+use crate::{Digest, Error, Image, Layer, LayerDigest, Output, Root};
+
+/// What was written.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Digest of the configuration: the image's id.
+    pub image_id: Digest,
+    /// The layers, bottom first.
+    pub layers: Vec<LayerDigest>,
+    /// Length of the archive in bytes.
+    pub size: u64,
+}
+
+/// Is told how far the writing is.
+pub trait Observer {
+    /// A layer is about to be written.
+    fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest);
+
+    /// All layers are written; configuration and manifest follow.
+    fn manifests(&mut self) {}
+}
+
+/// Writes `image`. Digests that are not known are taken by `jobs` threads.
+///
+/// # Errors
+///
+/// A store path or the base image cannot be read, has changed meanwhile, or `output` cannot be
+/// written. What was written until then is no image: the manifest comes last.
+pub fn write(
+    image: &Image,
+    trees: &dyn Trees,
+    output: &mut Output,
+    jobs: NonZeroUsize,
+    observer: &mut dyn Observer,
+) -> Result<Summary, Error> {
+    let layers = image.layers();
+    with_digests(&layers, trees, &image.rules, jobs, |digests| {
+        Archive {
+            image,
+            trees,
+            output,
+            plain: Owner::nobody_named(),
+            root: Owner::root(),
+        }
+        .write(&layers, digests, observer)
+    })
+}
+
+struct Archive<'a> {
+    image: &'a Image,
+    trees: &'a dyn Trees,
+    output: &'a mut Output,
+    plain: Owner,
+    root: Owner,
+}
+
+impl Archive<'_> {
+    fn write(
+        mut self,
+        layers: &[Layer<'_>],
+        digests: &Digests,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, Error> {
+        let start = self.output.written();
+        let mut written = Vec::with_capacity(layers.len());
+        let mut names = Vec::with_capacity(layers.len());
+        let mut base = self
+            .image
+            .base
+            .as_ref()
+            .map(|base| base.reader())
+            .transpose()?;
+        for (index, layer) in layers.iter().enumerate() {
+            let digest = digests.wait(index)?;
+            observer.layer(index, layers.len(), layer, &digest);
+            if let Layer::Base(layer) = layer {
+                self.header(&layer.member())?;
+                if let Some(base) = &mut base {
+                    base.copy(layer, self.output)?.map_err(Error::Output)?;
+                }
+                self.pad(layer.size())?;
+                names.push(layer.name.clone());
+            } else {
+                let name = format!("{}/layer.tar", digest.diff_id.hex());
+                self.layer(index, &name, layer, &digest)?;
+                names.push(name);
+            }
+            written.push(digest);
+        }
+        observer.manifests();
+        let config = config_text(self.image, &written)?;
+        let image_id = Digest::of(&config);
+        self.text(&format!("{}.json", image_id.hex()), &config)?;
+        self.text(
+            "manifest.json",
+            &manifest_text(&self.image.repo_tags, &image_id, &names)?,
+        )?;
+        let length = self.output.written() - start;
+        self.zeros(end_of_archive(length))?;
+        Ok(Summary {
+            image_id,
+            layers: written,
+            size: self.output.written() - start,
+        })
+    }
+
+    fn layer(
+        &mut self,
+        index: usize,
+        name: &str,
+        layer: &Layer<'_>,
+        digest: &LayerDigest,
+    ) -> Result<(), Error> {
+        // The root's tar is a file of the store: its header says so on every machine, where
+        // nixpkgs says what the machine's file system does.
+        let is_store_file = matches!(layer, Layer::Root(Root::Tar { .. }));
+        let owner = if is_store_file {
+            self.root.clone()
+        } else {
+            self.plain.clone()
+        };
+        self.header(&Member {
+            name: name.as_bytes(),
+            kind: Kind::File(digest.size),
+            mode: if is_store_file { 0o444 } else { 0o644 },
+            mtime: self.image.rules.mtime,
+            owner: &owner,
+            pax: PaxRecords::new(),
+        })?;
+        let found = layer.write(self.trees, &self.image.rules, self.output)?;
+        if found != digest.size {
+            return Err(Error::LayerLength {
+                index: index + 1,
+                what: layer.describe(),
+                diff_id: digest.diff_id,
+                expected: digest.size,
+                found,
+            });
+        }
+        self.pad(found)
+    }
+
+    fn text(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
+        let owner = self.plain.clone();
+        self.header(&Member {
+            name: name.as_bytes(),
+            kind: Kind::File(text.len() as u64),
+            mode: 0o644,
+            mtime: self.image.rules.mtime,
+            owner: &owner,
+            pax: PaxRecords::new(),
+        })?;
+        self.output.write(text).map_err(Error::Output)?;
+        self.pad(text.len() as u64)
+    }
+
+    fn header(&mut self, member: &Member<'_>) -> Result<(), Error> {
+        let mut header = Vec::new();
+        write_header(&mut header, member);
+        self.output.write(&header).map_err(Error::Output)
+    }
+
+    fn pad(&mut self, length: u64) -> Result<(), Error> {
+        self.zeros(padding(length, BLOCK))
+    }
+
+    fn zeros(&mut self, count: u64) -> Result<(), Error> {
+        // At most the two blocks and the record that end an archive.
+        self.output
+            .write(&vec![0; count as usize])
+            .map_err(Error::Output)
+    }
+}

@@ -1,0 +1,69 @@
+//! Why an image could not be made.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix_compat::tree::TreeError;
+
+use crate::Digest;
+use crate::base::BaseError;
+
+/// Why an image could not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A store path's tree could not be read.
+    #[error(transparent)]
+    Tree(TreeError),
+    /// What is written could not be.
+    #[error("cannot write the image")]
+    Output(#[source] io::Error),
+    /// The base image.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The layer that the Nix side made for the image's root.
+    #[error("cannot read the image's root layer {}", path.display())]
+    RootLayer {
+        /// The tar.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A layer is not what it was when its digest was taken, or not what the digest that came with
+    /// the configuration says.
+    #[error(
+        "layer {index} ({what}) has {found} bytes, and {expected} were promised by its digest {diff_id}: \
+         its store paths have changed, or the digest is of something else"
+    )]
+    LayerLength {
+        /// The layer's number, from 1.
+        index: usize,
+        /// What the layer holds.
+        what: String,
+        /// The digest.
+        diff_id: Digest,
+        /// Its length when it was hashed.
+        expected: u64,
+        /// Its length now.
+        found: u64,
+    },
+    /// A JSON text could not be made.
+    #[error("cannot write the image's configuration as JSON")]
+    Json(#[from] serde_json::Error),
+    /// Another thread failed first.
+    #[error("stopped because another layer failed")]
+    Cancelled,
+}
+
+/// An error of a sink comes back through the tree's visitor, and is no error of the tree.
+impl From<TreeError> for Error {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Visitor(inner) => match inner.downcast::<io::Error>() {
+                Ok(error) => Self::Output(*error),
+                Err(inner) => Self::Tree(TreeError::Visitor(inner)),
+            },
+            error => Self::Tree(error),
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What an image is made of, and the bytes of its layers.
+
+use std::fs::File;
+use std::path::PathBuf;
+
+use nix_compat::StorePath;
+use nix_compat::tree::{TreeError, Trees, Visit};
+use serde_json::Value;
+
+use crate::base::{BaseImage, BaseLayer};
+use crate::root::RootTree;
+use crate::sink::{CopyError, Sink};
+use crate::tar::{Kind, LayerTar, TarRules};
+use crate::time::Timestamp;
+use crate::{Digest, Error};
+
+/// An image that is to be written.
+#[derive(Debug)]
+pub struct Image {
+    /// `amd64`, `arm64`, …, as Go names them.
+    pub architecture: String,
+    /// The configuration's `config`, as the image's author gave it.
+    pub config: Value,
+    /// When the image was created; in its configuration only.
+    pub created: Timestamp,
+    /// Time and owner of the files of store layers; time of the archive's own members.
+    pub rules: TarRules,
+    /// The image that this one stands on.
+    pub base: Option<BaseImage>,
+    /// Layers of store paths, bottom first.
+    pub store_layers: Vec<Vec<StorePath>>,
+    /// The layer on top: the image's root.
+    pub root: Root,
+    /// Names of the image, `REPOSITORY:TAG`.
+    pub repo_tags: Vec<String>,
+}
+
+/// The layer on top of all others.
+#[derive(Debug)]
+pub enum Root {
+    /// A tar, as the Nix side makes it.
+    Tar {
+        /// What the history calls it: the store path of its directory.
+        name: String,
+        /// The file.
+        file: PathBuf,
+        /// Its digest, where that is known.
+        diff_id: Option<Digest>,
+    },
+    /// Links to what is in store paths.
+    Links(RootTree),
+}
+
+/// One layer of an image.
+#[derive(Debug, Clone, Copy)]
+pub enum Layer<'a> {
+    /// A layer of the base image.
+    Base(&'a BaseLayer),
+    /// Store paths.
+    Store(&'a [StorePath]),
+    /// The image's root.
+    Root(&'a Root),
+}
+
+/// Digest and length of a layer's tar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerDigest {
+    /// SHA-256 of the tar.
+    pub diff_id: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
+impl Image {
+    /// All layers, bottom first.
+    pub fn layers(&self) -> Vec<Layer<'_>> {
+        let base = self
+            .base
+            .iter()
+            .flat_map(|base| &base.layers)
+            .map(Layer::Base);
+        let store = self.store_layers.iter().map(|paths| Layer::Store(paths));
+        base.chain(store).chain([Layer::Root(&self.root)]).collect()
+    }
+}
+
+impl Layer<'_> {
+    /// Digest and length, where they are known before the layer is read.
+    ///
+    /// # Errors
+    ///
+    /// The root's tar is not there.
+    pub fn known_digest(&self) -> Result<Option<LayerDigest>, Error> {
+        match self {
+            Self::Base(layer) => Ok(Some(LayerDigest {
+                diff_id: layer.diff_id,
+                size: layer.size(),
+            })),
+            Self::Root(Root::Tar {
+                file,
+                diff_id: Some(diff_id),
+                ..
+            }) => {
+                let metadata = std::fs::metadata(file).map_err(|source| Error::RootLayer {
+                    path: file.clone(),
+                    source,
+                })?;
+                Ok(Some(LayerDigest {
+                    diff_id: *diff_id,
+                    size: metadata.len(),
+                }))
+            }
+            Self::Store(_) | Self::Root(_) => Ok(None),
+        }
+    }
+
+    /// Writes the layer's tar to `sink`; gives its length in bytes. A base image's layers are
+    /// written by its own reader.
+    ///
+    /// # Errors
+    ///
+    /// A tree cannot be read, or the sink cannot take it.
+    pub fn write(
+        &self,
+        trees: &dyn Trees,
+        rules: &TarRules,
+        sink: &mut impl Sink,
+    ) -> Result<u64, Error> {
+        match self {
+            Self::Base(_) => Ok(0),
+            Self::Store(paths) => {
+                let mut tar = LayerTar::new(sink, rules);
+                tar.member(b"/nix", Kind::Directory, 0o755)?;
+                tar.member(b"/nix/store", Kind::Directory, 0o755)?;
+                for path in *paths {
+                    trees.visit(path, &mut tar as &mut dyn Visit)?;
+                }
+                Ok(tar.finish()?.1)
+            }
+            Self::Root(Root::Links(root)) => Ok(root.write(sink, rules)?.1),
+            Self::Root(Root::Tar { file: path, .. }) => {
+                let read = |source| Error::RootLayer {
+                    path: path.clone(),
+                    source,
+                };
+                let file = File::open(path).map_err(read)?;
+                let expected = file.metadata().map_err(read)?.len();
+                match sink.copy_file(&file, expected) {
+                    Ok(found) if found == expected => Ok(found),
+                    Ok(found) => Err(TreeError::Changed {
+                        path: path.clone(),
+                        expected,
+                        found,
+                    }
+                    .into()),
+                    Err(CopyError::Read(source)) => Err(read(source)),
+                    Err(CopyError::Write(error)) => Err(Error::Output(error)),
+                }
+            }
+        }
+    }
+
+    /// What the layer's entry in the image's history says, after `store paths: `, as a Python list.
+    pub(crate) fn history_names(&self) -> Vec<&str> {
+        match self {
+            Self::Base(layer) => vec![&layer.name],
+            Self::Store(paths) => paths.iter().map(StorePath::as_str).collect(),
+            Self::Root(Root::Tar { name, .. }) => vec![name],
+            Self::Root(Root::Links(_)) => vec!["/"],
+        }
+    }
+
+    /// A few words for people.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Base(layer) => format!("base image: {}", layer.name),
+            Self::Store([path]) => path.name().to_owned(),
+            Self::Store([path, rest @ ..]) => format!("{} and {} more", path.name(), rest.len()),
+            Self::Store([]) => "no store paths".to_owned(),
+            Self::Root(_) => "the image's root".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The file that an archive is written to: a pipe, a regular file, a device.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::sink::{CopyError, Sink};
+
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 128 * 1024;
+
+/// Files from this size on are sent by the kernel alone; below it, a read into the buffer costs
+/// less than the calls.
+const ZERO_COPY: u64 = 32 * 1024;
+
+/// Most bytes asked of one call.
+const CHUNK: usize = 1 << 30;
+
+/// Size that is asked for a pipe: fewer switches between the two ends.
+const PIPE: usize = 1 << 20;
+
+/// Writes bytes to a file descriptor; the data of large files goes there without passing through
+/// this process, where the system can do that.
+pub struct Output {
+    file: File,
+    way: Way,
+    buffer: Box<[u8]>,
+    filled: usize,
+    written: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// To a pipe.
+    Splice,
+    /// To a regular file.
+    CopyFileRange,
+    /// To anything else that takes it.
+    SendFile,
+    /// Through the buffer.
+    Copy,
+}
+
+impl Output {
+    /// Takes a file that is open for writing.
+    ///
+    /// # Errors
+    ///
+    /// The file's kind cannot be told.
+    pub fn new(file: impl Into<OwnedFd>) -> io::Result<Self> {
+        let file = File::from(file.into());
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
+        let way = match kind {
+            FileType::Fifo => {
+                // A larger pipe is a help, not a need; systems have limits.
+                let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE);
+                Way::Splice
+            }
+            FileType::RegularFile => Way::CopyFileRange,
+            FileType::Socket | FileType::CharacterDevice => Way::SendFile,
+            _ => Way::Copy,
+        };
+        Ok(Self {
+            file,
+            way,
+            buffer: vec![0; BUFFER].into(),
+            filled: 0,
+            written: 0,
+        })
+    }
+
+    /// Bytes that were given so far.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Writes what is still gathered; gives the file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub fn finish(mut self) -> io::Result<File> {
+        self.flush()?;
+        Ok(self.file)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        use io::Write as _;
+        self.file.write_all(&self.buffer[..self.filled])?;
+        self.filled = 0;
+        Ok(())
+    }
+
+    /// Sends `size` bytes of `file` by the kernel; gives how many it has sent when the file ends
+    /// before, or `None`, with nothing sent, where the system cannot do it.
+    fn send(&mut self, file: &File, size: u64) -> Result<Option<u64>, CopyError> {
+        self.flush().map_err(CopyError::Write)?;
+        let mut sent = 0;
+        while sent < size {
+            let wanted = usize::try_from(size - sent).unwrap_or(CHUNK).min(CHUNK);
+            let result = match self.way {
+                Way::Splice => rustix::pipe::splice(
+                    file,
+                    None,
+                    &self.file,
+                    None,
+                    wanted,
+                    rustix::pipe::SpliceFlags::MORE,
+                ),
+                Way::CopyFileRange => {
+                    rustix::fs::copy_file_range(file, None, &self.file, None, wanted)
+                }
+                Way::SendFile => rustix::fs::sendfile(&self.file, file, None, wanted),
+                Way::Copy => return Ok(None),
+            };
+            match result {
+                Ok(0) => break,
+                Ok(count) => sent += count as u64,
+                Err(Errno::INTR) => {}
+                Err(Errno::INVAL | Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF)
+                    if sent == 0 =>
+                {
+                    self.way = Way::Copy;
+                    return Ok(None);
+                }
+                // Reads of store files that fail are rare beside a reader that went away.
+                Err(Errno::IO) => return Err(CopyError::Read(Errno::IO.into())),
+                Err(error) => return Err(CopyError::Write(error.into())),
+            }
+        }
+        Ok(Some(sent))
+    }
+}
+
+impl Sink for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            if self.filled == self.buffer.len() {
+                self.flush()?;
+            }
+            let count = rest.len().min(self.buffer.len() - self.filled);
+            self.buffer[self.filled..self.filled + count].copy_from_slice(&rest[..count]);
+            self.filled += count;
+            rest = &rest[count..];
+        }
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn copy_file(&mut self, file: &File, size: u64) -> Result<u64, CopyError> {
+        if size >= ZERO_COPY
+            && self.way != Way::Copy
+            && let Some(sent) = self.send(file, size)?
+        {
+            self.written += sent;
+            if sent < size {
+                return Ok(sent);
+            }
+            return file
+                .metadata()
+                .map(|metadata| metadata.len())
+                .map_err(CopyError::Read);
+        }
+        let mut file = file;
+        self.copy_stream(&mut file, size)
+    }
+
+    fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
+        let mut copied = 0;
+        loop {
+            if self.filled == self.buffer.len() {
+                self.flush().map_err(CopyError::Write)?;
+            }
+            match stream.read(&mut self.buffer[self.filled..]) {
+                Ok(0) => break,
+                Ok(count) => {
+                    copied += count as u64;
+                    if copied > size {
+                        return Ok(copied);
+                    }
+                    self.filled += count;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(CopyError::Read(error)),
+            }
+        }
+        self.written += copied;
+        Ok(copied)
+    }
+}

@@ -1,0 +1,117 @@
+//! Where bytes of layers go: into a hash, into an archive, into a blob.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+
+/// Bytes that are read from a file, or hashed, at once. SHA-256 is as fast with 32 KiB as with any
+/// more; this is a compromise with the number of system calls.
+pub const BUFFER: usize = 128 * 1024;
+
+/// Takes the bytes of layers.
+pub trait Sink {
+    /// Takes some bytes.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be written.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Takes `size` bytes from the start of a file. Gives the length that the file turned out to
+    /// have where it is another.
+    ///
+    /// # Errors
+    ///
+    /// See [`CopyError`].
+    fn copy_file(&mut self, file: &File, size: u64) -> Result<u64, CopyError> {
+        let mut file = file;
+        self.copy_stream(&mut file, size)
+    }
+
+    /// Takes `size` bytes of a stream, which must end there. Gives the length that the stream
+    /// turned out to have where it is another (for a longer one, one more than was asked for).
+    ///
+    /// # Errors
+    ///
+    /// See [`CopyError`].
+    fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError>;
+}
+
+/// Which side of a copy failed.
+#[derive(Debug)]
+pub enum CopyError {
+    /// What is copied cannot be read.
+    Read(io::Error),
+    /// The copy cannot be written.
+    Write(io::Error),
+}
+
+impl<S: Sink + ?Sized> Sink for &mut S {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        (**self).write(bytes)
+    }
+
+    fn copy_file(&mut self, file: &File, size: u64) -> Result<u64, CopyError> {
+        (**self).copy_file(file, size)
+    }
+
+    fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
+        (**self).copy_stream(stream, size)
+    }
+}
+
+/// A sink for any writer, with a buffer for copies.
+pub struct WriteSink<W> {
+    writer: W,
+    buffer: Box<[u8]>,
+}
+
+impl<W: Write> WriteSink<W> {
+    /// Takes the writer; its writes are of at most [`BUFFER`] bytes.
+    pub fn new(writer: W) -> Self {
+        Self {
+            writer,
+            buffer: vec![0; BUFFER].into(),
+        }
+    }
+
+    /// Gives the writer back.
+    pub fn into_inner(self) -> W {
+        self.writer
+    }
+}
+
+impl<W: Write> Sink for WriteSink<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes)
+    }
+
+    fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
+        let Self { writer, buffer } = self;
+        copy_exactly(stream, size, buffer, |bytes| writer.write_all(bytes))
+    }
+}
+
+/// Reads `size` bytes and one more, so that a stream of another length shows.
+pub(crate) fn copy_exactly(
+    stream: &mut dyn Read,
+    size: u64,
+    buffer: &mut [u8],
+    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+) -> Result<u64, CopyError> {
+    let mut copied = 0;
+    loop {
+        let count = match stream.read(buffer) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(CopyError::Read(error)),
+        };
+        if count == 0 {
+            return Ok(copied);
+        }
+        copied += count as u64;
+        if copied > size {
+            return Ok(copied);
+        }
+        write(&buffer[..count]).map_err(CopyError::Write)?;
+    }
+}

@@ -1,0 +1,149 @@
+//! Adjacency lists of a closure, or of a part of it, under small numbers: what every strategy
+//! walks, many times.
+
+use petgraph::graph::NodeIndex;
+
+use crate::Closure;
+
+/// Some nodes of a closure with the references among them. A node's number is its place in the
+/// list that the graph was made from.
+#[derive(Debug)]
+pub(crate) struct Dag {
+    references: Lists,
+    users: Lists,
+    dependencies_first: Vec<u32>,
+}
+
+/// A list of numbers for each number, in one piece of memory.
+#[derive(Debug)]
+struct Lists {
+    ends: Vec<u32>,
+    items: Vec<u32>,
+}
+
+impl Lists {
+    /// From pairs that are sorted by their first part.
+    fn new(len: usize, pairs: &[(u32, u32)]) -> Self {
+        let mut ends = vec![0; len];
+        for &(from, _) in pairs {
+            ends[from as usize] += 1;
+        }
+        let mut end = 0;
+        for slot in &mut ends {
+            end += *slot;
+            *slot = end;
+        }
+        Self {
+            ends,
+            items: pairs.iter().map(|&(_, to)| to).collect(),
+        }
+    }
+
+    fn of(&self, at: u32) -> &[u32] {
+        let at = at as usize;
+        let start = if at == 0 { 0 } else { self.ends[at - 1] };
+        &self.items[start as usize..self.ends[at] as usize]
+    }
+}
+
+impl Dag {
+    /// The part of a closure that consists of these nodes.
+    pub(crate) fn induced(closure: &Closure, nodes: &[NodeIndex]) -> Self {
+        let mut number = vec![None; closure.len()];
+        for (at, node) in nodes.iter().enumerate() {
+            number[node.index()] = Some(at as u32);
+        }
+        let mut pairs = Vec::new();
+        for (at, &node) in nodes.iter().enumerate() {
+            for below in closure.graph().neighbors(node) {
+                if let Some(below) = number[below.index()] {
+                    pairs.push((at as u32, below));
+                }
+            }
+        }
+        pairs.sort_unstable();
+        let mut reversed: Vec<_> = pairs.iter().map(|&(from, to)| (to, from)).collect();
+        reversed.sort_unstable();
+        Self {
+            references: Lists::new(nodes.len(), &pairs),
+            users: Lists::new(nodes.len(), &reversed),
+            dependencies_first: closure
+                .dependencies_first()
+                .iter()
+                .filter_map(|node| number[node.index()])
+                .collect(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.dependencies_first.len()
+    }
+
+    /// What a node refers to, in ascending order.
+    pub(crate) fn references(&self, node: u32) -> &[u32] {
+        self.references.of(node)
+    }
+
+    /// The nodes that refer to a node, in ascending order.
+    pub(crate) fn users(&self, node: u32) -> &[u32] {
+        self.users.of(node)
+    }
+
+    /// All nodes, each after everything that it refers to.
+    pub(crate) fn dependencies_first(&self) -> &[u32] {
+        &self.dependencies_first
+    }
+}
+
+/// Walks from given nodes along one direction, each node once; kept between walks because a walk
+/// is often much shorter than the graph is large.
+#[derive(Debug)]
+pub(crate) struct Walk {
+    seen: Vec<u32>,
+    round: u32,
+    reached: Vec<u32>,
+}
+
+impl Walk {
+    pub(crate) fn new(dag: &Dag) -> Self {
+        Self {
+            seen: vec![0; dag.len()],
+            round: 0,
+            reached: Vec::new(),
+        }
+    }
+
+    /// Everything that can be reached from `from`, itself included, by steps of `next`.
+    pub(crate) fn reach<'a>(
+        &mut self,
+        from: impl IntoIterator<Item = u32>,
+        next: impl Fn(u32) -> &'a [u32],
+    ) -> &[u32] {
+        self.round += 1;
+        self.reached.clear();
+        for node in from {
+            self.visit(node);
+        }
+        let mut at = 0;
+        while let Some(&node) = self.reached.get(at) {
+            at += 1;
+            for &other in next(node) {
+                self.visit(other);
+            }
+        }
+        &self.reached
+    }
+
+    fn visit(&mut self, node: u32) {
+        let seen = &mut self.seen[node as usize];
+        if *seen != self.round {
+            *seen = self.round;
+            self.reached.push(node);
+        }
+    }
+
+    /// Whether the last walk came by a node.
+    pub(crate) fn reached(&self, node: u32) -> bool {
+        self.seen[node as usize] == self.round
+    }
+}

@@ -1,0 +1,361 @@
+//! Plans: which store paths go into which layer, and the JSON in which plans are printed and read.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use nix_compat::store_path::ParseStorePathError;
+use nix_compat::{StoreDir, StorePath};
+use petgraph::graph::NodeIndex;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::Closure;
+
+/// The layers of an image's store paths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Plan {
+    /// The layers, the lowest first.
+    pub layers: Vec<PlannedLayer>,
+}
+
+/// One layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedLayer {
+    /// What is in it, in the order in which the archive holds it. Never empty.
+    pub paths: Vec<StorePath>,
+    /// The NAR sizes of its paths together, in bytes.
+    pub size: u64,
+    /// Why these paths make a layer.
+    pub reason: Reason,
+}
+
+/// Why some paths make a layer, in a few words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// Met so often below the roots that it has a layer of its own.
+    Popular,
+    /// Large, with what nothing else that is large needs.
+    Large,
+    /// Needed by the same several large paths.
+    Shared,
+    /// What is left.
+    Rest,
+    /// An operation of a pipeline made it.
+    Pipeline,
+    /// What a plan says that was made elsewhere, or by another version.
+    Other(String),
+}
+
+/// Why a plan does not fit a closure.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// A path of the closure is in no layer.
+    #[error("the plan has no layer for {0}")]
+    Missing(StorePath),
+    /// A path is in two layers, or in one twice.
+    #[error("the plan holds {0} twice")]
+    Twice(StorePath),
+    /// A path is in a layer though the closure does not have it, or hides it.
+    #[error("the plan holds {0}, which is not in the closure")]
+    Foreign(StorePath),
+    /// A layer holds nothing.
+    #[error("layer {0} of the plan is empty")]
+    Empty(usize),
+}
+
+/// Why a text is no plan.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParsePlanError {
+    /// Not JSON, or cut off.
+    #[error("this is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// JSON of another form.
+    #[error("this is no plan: {0}; `plan --format json` prints one")]
+    Form(String),
+    /// A layer holds what is no store path.
+    #[error("layer {layer} of the plan: {source}")]
+    Path {
+        /// The layer's place, from 1.
+        layer: usize,
+        /// What is wrong.
+        source: ParseStorePathError,
+    },
+    /// A path is in two layers, or in one twice.
+    #[error("the plan holds {0} twice")]
+    Twice(StorePath),
+}
+
+impl Plan {
+    pub(crate) fn new(
+        closure: &Closure,
+        layers: impl IntoIterator<Item = (Vec<NodeIndex>, Reason)>,
+    ) -> Self {
+        let layer = |(nodes, reason): (Vec<NodeIndex>, Reason)| {
+            let infos = nodes.iter().map(|&node| &closure.graph()[node]);
+            PlannedLayer {
+                size: infos.clone().map(|info| info.nar_size).sum(),
+                paths: infos.map(|info| info.path.clone()).collect(),
+                reason,
+            }
+        };
+        Self {
+            layers: layers.into_iter().map(layer).collect(),
+        }
+    }
+
+    /// The NAR sizes of all layers together, in bytes.
+    pub fn size(&self) -> u64 {
+        self.layers
+            .iter()
+            .fold(0, |sum, layer| sum.saturating_add(layer.size))
+    }
+
+    /// Sees that each path of the closure, but for the hidden ones, is in one layer, and that
+    /// nothing else is.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong.
+    pub fn check(&self, closure: &Closure, hidden: &BTreeSet<StorePath>) -> Result<(), CheckError> {
+        let mut planned = vec![false; closure.len()];
+        for (at, layer) in self.layers.iter().enumerate() {
+            if layer.paths.is_empty() {
+                return Err(CheckError::Empty(at + 1));
+            }
+            for path in &layer.paths {
+                let node = closure
+                    .node(path)
+                    .filter(|_| !hidden.contains(path))
+                    .ok_or_else(|| CheckError::Foreign(path.clone()))?;
+                if std::mem::replace(&mut planned[node.index()], true) {
+                    return Err(CheckError::Twice(path.clone()));
+                }
+            }
+        }
+        let missing = closure
+            .paths()
+            .zip(planned)
+            .find(|(info, planned)| !planned && !hidden.contains(&info.path));
+        match missing {
+            Some((info, _)) => Err(CheckError::Missing(info.path.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// The bare list of lists of paths that nixpkgs' planners print.
+    pub fn to_layers_json(&self) -> Value {
+        let texts = |layer: &PlannedLayer| layer.paths.iter().map(StorePath::as_str).collect();
+        self.layers.iter().map(texts).collect::<Vec<Value>>().into()
+    }
+
+    /// Reads what `plan --format json` prints: an object with `layers`. The bare list of lists
+    /// that nixpkgs' planners print is a plan too; it knows no sizes and no reasons.
+    ///
+    /// # Errors
+    ///
+    /// The text has none of these forms, holds what is no store path, or holds a path twice.
+    pub fn from_json(text: &str) -> Result<Self, ParsePlanError> {
+        let value: Value = serde_json::from_str(text)?;
+        let layers = match value {
+            Value::Array(layers) => layers,
+            Value::Object(mut object) => match object.remove("layers") {
+                Some(Value::Array(layers)) => layers,
+                _ => {
+                    return Err(ParsePlanError::Form(
+                        "it has no list of `layers`".to_owned(),
+                    ));
+                }
+            },
+            _ => return Err(ParsePlanError::Form("it is no object".to_owned())),
+        };
+        let layers = layers
+            .into_iter()
+            .enumerate()
+            .map(|(at, layer)| parse_layer(at + 1, layer))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut seen = BTreeSet::new();
+        for path in layers.iter().flat_map(|layer| &layer.paths) {
+            if !seen.insert(path) {
+                return Err(ParsePlanError::Twice(path.clone()));
+            }
+        }
+        Ok(Self { layers })
+    }
+}
+
+fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanError> {
+    let form = |what: &str| ParsePlanError::Form(format!("layer {layer} {what}"));
+    let mut object = match value {
+        Value::Object(object) => object,
+        paths @ Value::Array(_) => [("paths".to_owned(), paths)].into_iter().collect(),
+        _ => return Err(form("is no object")),
+    };
+    let Some(Value::Array(paths)) = object.remove("paths") else {
+        return Err(form("has no list of `paths`"));
+    };
+    let paths = paths
+        .iter()
+        .map(|path| {
+            let text = path
+                .as_str()
+                .ok_or_else(|| form("has a path that is no text"))?;
+            parse_path(text).map_err(|source| ParsePlanError::Path { layer, source })
+        })
+        .collect::<Result<_, _>>()?;
+    let size = match object.get("size") {
+        None => 0,
+        Some(size) => size
+            .as_u64()
+            .ok_or_else(|| form("has a `size` that is no number of bytes"))?,
+    };
+    let reason = match object.get("reason") {
+        None => Reason::Other(String::new()),
+        Some(Value::String(text)) => Reason::parse(text),
+        Some(_) => return Err(form("has a `reason` that is no text")),
+    };
+    Ok(PlannedLayer {
+        paths,
+        size,
+        reason,
+    })
+}
+
+/// A plan does not say which store it is for: its paths do.
+fn parse_path(text: &str) -> Result<StorePath, ParseStorePathError> {
+    let store_dir = match text.rsplit_once('/') {
+        Some((dir, _)) => StoreDir::new(dir)?,
+        None => StoreDir::default(),
+    };
+    store_dir.parse(text)
+}
+
+impl Reason {
+    fn parse(text: &str) -> Self {
+        [
+            Self::Popular,
+            Self::Large,
+            Self::Shared,
+            Self::Rest,
+            Self::Pipeline,
+        ]
+        .into_iter()
+        .find(|reason| reason.to_string() == text)
+        .unwrap_or_else(|| Self::Other(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Popular => "popular",
+            Self::Large => "large",
+            Self::Shared => "shared",
+            Self::Rest => "rest",
+            Self::Pipeline => "pipeline",
+            Self::Other(text) => text,
+        })
+    }
+}
+
+impl Serialize for PlannedLayer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let paths: Vec<&str> = self.paths.iter().map(StorePath::as_str).collect();
+        let mut object = serializer.serialize_struct("PlannedLayer", 3)?;
+        object.serialize_field("paths", &paths)?;
+        object.serialize_field("size", &self.size)?;
+        object.serialize_field("reason", &self.reason.to_string())?;
+        object.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::{closure, path};
+
+    fn layers(names: &[&[&str]]) -> Plan {
+        let layer = |names: &&[&str]| PlannedLayer {
+            paths: names.iter().map(|name| path(name)).collect(),
+            size: 7,
+            reason: Reason::Popular,
+        };
+        Plan {
+            layers: names.iter().map(layer).collect(),
+        }
+    }
+
+    #[test]
+    fn a_printed_plan_reads_back() {
+        let plan = layers(&[&["a", "b"], &["c"]]);
+        let text = serde_json::to_string(&plan).unwrap();
+        let start = format!(
+            r#"{{"layers":[{{"paths":["{}","{}"],"size":7,"#,
+            path("a"),
+            path("b")
+        );
+        assert!(text.starts_with(&start), "{text}");
+        assert_eq!(Plan::from_json(&text).unwrap(), plan);
+        let bare = plan.to_layers_json().to_string();
+        assert_eq!(
+            Plan::from_json(&bare).unwrap().to_layers_json(),
+            plan.to_layers_json()
+        );
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_is_found_out() {
+        let closure = closure(&[("a", 1, &["b"]), ("b", 1, &[]), ("h", 1, &["a"])]);
+        let hidden = BTreeSet::from([path("h")]);
+        let check = |names: &[&[&str]]| layers(names).check(&closure, &hidden);
+        assert_eq!(check(&[&["a"], &["b"]]), Ok(()));
+        assert_eq!(check(&[&["a"]]), Err(CheckError::Missing(path("b"))));
+        assert_eq!(
+            check(&[&["a", "b"], &["b"]]),
+            Err(CheckError::Twice(path("b")))
+        );
+        assert_eq!(
+            check(&[&["a", "b", "z"]]),
+            Err(CheckError::Foreign(path("z")))
+        );
+        assert_eq!(
+            check(&[&["a", "b", "h"]]),
+            Err(CheckError::Foreign(path("h")))
+        );
+        assert_eq!(check(&[&["a", "b"], &[]]), Err(CheckError::Empty(2)));
+    }
+
+    #[test]
+    fn what_is_no_plan_is_refused() {
+        let a = path("a");
+        for text in [
+            "",
+            "{",
+            "7",
+            "{}",
+            r#"{"layers":7}"#,
+            r#"{"layers":[7]}"#,
+            r#"{"layers":[{}]}"#,
+            r#"{"layers":[{"paths":"x"}]}"#,
+            r#"{"layers":[{"paths":[7]}]}"#,
+            r#"{"layers":[{"paths":["/etc/passwd"]}]}"#,
+            &format!(r#"{{"layers":[{{"paths":["{a}"],"size":-1}}]}}"#),
+            &format!(r#"{{"layers":[{{"paths":["{a}"],"reason":1}}]}}"#),
+            &format!(r#"[["{a}"],["{a}"]]"#),
+        ] {
+            assert!(Plan::from_json(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_plan_or_an_error(text in r#"(\{|\}|\[|\]|,|:|"layers"|"paths"|"size"|"/nix/store/[0-9a-z]{32}-a"|[0-9]{1,30}){0,20}"#) {
+            let _ = Plan::from_json(&text);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! A closure's graph from a file: what Nix writes for a derivation, or prints.
+
+use std::collections::BTreeSet;
+
+use nix_compat::path_info::{self, PathInfoError};
+use nix_compat::registration::{self, RegistrationError};
+use nix_compat::store_path::ParseStorePathError;
+use nix_compat::tree::{Contents, TreeError, Trees, Visit};
+use nix_compat::{PathInfo, StoreDir, StorePath};
+use serde_json::Value;
+
+/// A closure as a file lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Graph {
+    /// The closure's paths, in the order of the file.
+    pub paths: Vec<PathInfo>,
+    /// Paths that belong to the graph, but to no layer.
+    pub exclude: BTreeSet<StorePath>,
+    /// The paths that the closure is that of, where the file says.
+    pub roots: Vec<StorePath>,
+}
+
+/// Why a file gives no closure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GraphFileError {
+    /// Not text.
+    #[error(
+        "it is not UTF-8 text; a list of exportReferencesGraph, a derivation's .attrs.json, or what `nix path-info --json -r` prints was expected"
+    )]
+    Text,
+    /// JSON, but no path infos.
+    #[error(transparent)]
+    Json(#[from] PathInfoError),
+    /// Text, but no list of exportReferencesGraph.
+    #[error("it is no list of exportReferencesGraph: {0}")]
+    List(#[from] RegistrationError),
+    /// A path of `exclude_paths` is none.
+    #[error("its `exclude_paths`: {0}")]
+    Exclude(ParseStorePathError),
+    /// `exclude_paths` is no list of texts.
+    #[error("its `exclude_paths` is no list of store paths")]
+    ExcludeForm,
+    /// The list has no sizes, and they cannot be measured.
+    #[error("it gives no sizes, and they cannot be measured")]
+    Measure(#[source] TreeError),
+}
+
+impl Graph {
+    /// Reads a graph. Sizes that the form does not have are measured in `trees`.
+    ///
+    /// # Errors
+    ///
+    /// See [`GraphFileError`].
+    pub fn parse(
+        store_dir: &StoreDir,
+        bytes: &[u8],
+        trees: &dyn Trees,
+    ) -> Result<Self, GraphFileError> {
+        let text = std::str::from_utf8(bytes).map_err(|_| GraphFileError::Text)?;
+        if !text.trim_start().starts_with(['{', '[']) {
+            return Self::from_list(store_dir, text, trees);
+        }
+        let value: Value = serde_json::from_str(text).map_err(PathInfoError::Json)?;
+        match value {
+            Value::Object(mut attributes)
+                if attributes.get("graph").is_some_and(Value::is_array) =>
+            {
+                let graph = attributes.remove("graph").unwrap_or_default();
+                let exclude = match attributes.remove("exclude_paths") {
+                    None => BTreeSet::new(),
+                    Some(Value::Array(paths)) => paths
+                        .iter()
+                        .map(|path| {
+                            let text = path.as_str().ok_or(GraphFileError::ExcludeForm)?;
+                            store_dir.parse(text).map_err(GraphFileError::Exclude)
+                        })
+                        .collect::<Result<_, _>>()?,
+                    Some(_) => return Err(GraphFileError::ExcludeForm),
+                };
+                Ok(Self {
+                    paths: path_info::from_json(store_dir, graph)?,
+                    exclude,
+                    roots: Vec::new(),
+                })
+            }
+            value => Ok(Self {
+                paths: path_info::from_json(store_dir, value)?,
+                exclude: BTreeSet::new(),
+                roots: Vec::new(),
+            }),
+        }
+    }
+
+    fn from_list(
+        store_dir: &StoreDir,
+        text: &str,
+        trees: &dyn Trees,
+    ) -> Result<Self, GraphFileError> {
+        let registrations = registration::parse(store_dir, text)?;
+        let paths = registrations
+            .into_iter()
+            .map(|registration| {
+                let path = registration.path;
+                let (nar_hash, nar_size) = match registration.nar {
+                    Some((hash, size)) => (Some(hash), size),
+                    None => (
+                        None,
+                        measure(trees, &path).map_err(GraphFileError::Measure)?,
+                    ),
+                };
+                let mut references = registration.references;
+                references.sort();
+                references.dedup();
+                Ok(PathInfo {
+                    path,
+                    nar_hash,
+                    nar_size,
+                    references,
+                })
+            })
+            .collect::<Result<_, GraphFileError>>()?;
+        Ok(Self {
+            paths,
+            exclude: BTreeSet::new(),
+            roots: Vec::new(),
+        })
+    }
+}
+
+/// Length of a tree's NAR serialisation in bytes, which follows from names and sizes.
+fn measure(trees: &dyn Trees, path: &StorePath) -> Result<u64, TreeError> {
+    let mut measure = NarLength {
+        length: token(b"nix-archive-1".len()),
+        root: path.as_str().len(),
+    };
+    trees.visit(path, &mut measure)?;
+    Ok(measure.length)
+}
+
+struct NarLength {
+    length: u64,
+    root: usize,
+}
+
+/// A text takes eight bytes for its length, and is padded to eight.
+fn token(length: usize) -> u64 {
+    8 + (length as u64).next_multiple_of(8)
+}
+
+impl NarLength {
+    fn node(&mut self, path: &[u8], words: &[&[u8]]) {
+        if path.len() > self.root {
+            let name = path.len()
+                - path
+                    .iter()
+                    .rposition(|&byte| byte == b'/')
+                    .map_or(0, |slash| slash + 1);
+            // entry ( name NAME node … )
+            let words: [&[u8]; 5] = [b"entry", b"(", b"name", b"node", b")"];
+            self.length += words.iter().map(|word| token(word.len())).sum::<u64>() + token(name);
+        }
+        // ( type KIND … )
+        let frame: [&[u8]; 3] = [b"(", b"type", b")"];
+        self.length += frame
+            .iter()
+            .chain(words)
+            .map(|word| token(word.len()))
+            .sum::<u64>();
+    }
+}
+
+impl Visit for NarLength {
+    fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
+        self.node(path, &[b"directory"]);
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        path: &[u8],
+        executable: bool,
+        contents: &mut dyn Contents,
+    ) -> Result<(), TreeError> {
+        self.node(path, &[b"regular", b"contents"]);
+        if executable {
+            self.length += token(b"executable".len()) + token(0);
+        }
+        self.length += 8 + contents.size().next_multiple_of(8);
+        Ok(())
+    }
+
+    fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
+        self.node(path, &[b"symlink", b"target", target]);
+        Ok(())
+    }
+}

@@ -1,0 +1,156 @@
+//! The machine's own store, or one below another root directory.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix_compat::store_path::ParseStorePathError;
+use nix_compat::{PathInfo, StoreDir, StorePath};
+
+use crate::database::{Database, DatabaseError};
+use crate::directory::StoreFiles;
+
+/// Most links that are followed for one path, as for the kernel.
+const MAX_LINKS: usize = 40;
+
+/// A store in the file system.
+#[derive(Debug, Clone)]
+pub struct LocalStore {
+    root: PathBuf,
+    store_dir: StoreDir,
+    files: StoreFiles,
+}
+
+/// Why a path of the command line leads to no store path.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// It, or a link on the way, cannot be read.
+    #[error("cannot follow {}", path.display())]
+    Read {
+        /// The path that was given.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// It ends outside the store.
+    #[error(
+        "{} does not lie in the store {store_dir}, but at {}; give a store path, or a link to one such as ./result",
+        path.display(), end.display()
+    )]
+    Outside {
+        /// The path that was given.
+        path: PathBuf,
+        /// Where it leads.
+        end: PathBuf,
+        /// The store.
+        store_dir: String,
+    },
+    /// It lies in the store, but not in a store path.
+    #[error("{}: {source}", path.display())]
+    Name {
+        /// The path that was given.
+        path: PathBuf,
+        /// What is wrong.
+        source: ParseStorePathError,
+    },
+}
+
+impl LocalStore {
+    /// The store whose `/nix/store` lies at `root/nix/store`: the machine's own with `/`.
+    pub fn below(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            store_dir: StoreDir::default(),
+            files: StoreFiles::below(root),
+        }
+    }
+
+    /// The directory that this store's paths name.
+    pub fn store_dir(&self) -> &StoreDir {
+        &self.store_dir
+    }
+
+    /// The store's files.
+    pub fn files(&self) -> &StoreFiles {
+        &self.files
+    }
+
+    /// Where a path of a configuration lies: a path in the store below this store's root, any other
+    /// where it says.
+    pub fn locate(&self, path: &Path) -> PathBuf {
+        if path.starts_with(self.store_dir.as_str()) {
+            self.files.locate(path)
+        } else {
+            path.to_owned()
+        }
+    }
+
+    /// The closure of some paths, from Nix's database, in the order of the paths.
+    ///
+    /// # Errors
+    ///
+    /// See [`DatabaseError`].
+    pub fn closure(&self, roots: &[StorePath]) -> Result<Vec<PathInfo>, DatabaseError> {
+        Database::open(&self.root.join("nix/var/nix/db/db.sqlite"))?.closure(&self.store_dir, roots)
+    }
+
+    /// The store path that a path of the command line means: itself, the store path that it lies
+    /// in, or what a link leads to. A store path that is a link stands for itself.
+    ///
+    /// # Errors
+    ///
+    /// See [`ResolveError`].
+    pub fn resolve(&self, path: &Path) -> Result<StorePath, ResolveError> {
+        let read = |source| ResolveError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let mut place = std::path::absolute(path).map_err(read)?;
+        for _ in 0..MAX_LINKS {
+            let inside = self.root.join("nix/store");
+            let logical = match place.strip_prefix(&inside) {
+                Ok(rest) if self.root != Path::new("/") => {
+                    Path::new(self.store_dir.as_str()).join(rest)
+                }
+                _ => place.clone(),
+            };
+            if logical.starts_with(self.store_dir.as_str()) && logical.components().all(is_plain) {
+                let text = String::from_utf8_lossy(logical.as_os_str().as_bytes());
+                return self
+                    .store_dir
+                    .parse_inside(&text)
+                    .map_err(|source| ResolveError::Name {
+                        path: path.to_owned(),
+                        source,
+                    });
+            }
+            let outside = |end: &Path| ResolveError::Outside {
+                path: path.to_owned(),
+                end: end.to_owned(),
+                store_dir: self.store_dir.to_string(),
+            };
+            let (Some(parent), Some(name)) = (place.parent(), place.file_name()) else {
+                return Err(outside(&place));
+            };
+            let parent = parent.canonicalize().map_err(read)?;
+            let real = parent.join(name);
+            place = match std::fs::read_link(&real) {
+                Ok(target) => parent.join(target),
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput && real != place => real,
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Err(outside(&real));
+                }
+                Err(error) => return Err(read(error)),
+            };
+        }
+        Err(read(io::Error::other(
+            "too many links, one after the other",
+        )))
+    }
+}
+
+fn is_plain(component: Component<'_>) -> bool {
+    component.as_os_str() != OsStr::new("..")
+}

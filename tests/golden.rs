@@ -1,0 +1,176 @@
+//! Configurations with the digests that nixpkgs' streamer gives for them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::program::{sha256, stream_layered, succeed};
+use crate::store_tree::{Node, StoreRoot};
+
+#[derive(Deserialize)]
+struct Case {
+    says: String,
+    store: Vec<StorePath>,
+    #[serde(default)]
+    files: BTreeMap<String, Node>,
+    conf: Value,
+    expect: Expect,
+}
+
+#[derive(Deserialize)]
+struct StorePath {
+    name: String,
+    node: Node,
+}
+
+#[derive(Deserialize)]
+struct Expect {
+    layers: Vec<ExpectedLayer>,
+    image_id: String,
+    archive_sha256: String,
+    archive_size: u64,
+}
+
+#[derive(Deserialize)]
+struct ExpectedLayer {
+    diff_id: String,
+}
+
+/// A case with its store laid out.
+struct LaidOut {
+    case: Case,
+    root: StoreRoot,
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+}
+
+fn lay_out(name: &str) -> LaidOut {
+    let text = fs::read(directory().join(name).with_extension("json")).unwrap();
+    let case: Case = serde_json::from_slice(&text).unwrap();
+    let root = StoreRoot::new();
+    for path in &case.store {
+        root.add(&path.name, &path.node);
+    }
+    for (name, node) in &case.files {
+        root.put(
+            &root.path().join(crate::store_tree::text(name)),
+            node,
+            &directory(),
+        );
+    }
+    let conf = serde_json::to_string(&case.conf)
+        .unwrap()
+        .replace("@ROOT@", root.path().to_str().unwrap());
+    fs::write(root.path().join("conf.json"), conf).unwrap();
+    LaidOut { case, root }
+}
+
+fn names() -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+        .collect();
+    names.sort();
+    assert!(names.len() >= 14, "the cases are gone: {names:?}");
+    names
+}
+
+impl LaidOut {
+    fn stream(&self, jobs: &str, output: &Path) {
+        succeed(
+            stream_layered()
+                .args(["--store", self.root.path().to_str().unwrap()])
+                .args([
+                    "--conf".as_ref(),
+                    self.root.path().join("conf.json").as_os_str(),
+                    "--jobs".as_ref(),
+                    jobs.as_ref(),
+                    "-o".as_ref(),
+                    output.as_os_str(),
+                ]),
+        );
+    }
+}
+
+#[test]
+fn archives_are_nixpkgs_to_the_byte() {
+    for name in names() {
+        let laid_out = lay_out(&name);
+        let says = &laid_out.case.says;
+        let archive = laid_out.root.path().join("image.tar");
+        laid_out.stream("2", &archive);
+        let expect = &laid_out.case.expect;
+        let (config, diff_ids) = config_of(&archive);
+        let expected: Vec<&str> = expect
+            .layers
+            .iter()
+            .map(|layer| layer.diff_id.as_str())
+            .collect();
+        assert_eq!(diff_ids, expected, "{name}: {says}");
+        assert_eq!(
+            format!("sha256:{config}"),
+            expect.image_id,
+            "{name}: {says}"
+        );
+        assert_eq!(
+            fs::metadata(&archive).unwrap().len(),
+            expect.archive_size,
+            "{name}: {says}"
+        );
+        assert_eq!(sha256(&archive), expect.archive_sha256, "{name}: {says}");
+    }
+}
+
+#[test]
+fn bytes_depend_on_no_machine() {
+    let laid_out = lay_out("unicode");
+    let expected = &laid_out.case.expect.archive_sha256;
+    let archive = laid_out.root.path().join("image.tar");
+    for (jobs, locale, zone) in [
+        ("1", "C", "UTC"),
+        ("2", "de_DE.UTF-8", "Asia/Tokyo"),
+        ("7", "tr_TR", "America/Lima"),
+    ] {
+        let mut command = stream_layered();
+        command
+            .env("LC_ALL", locale)
+            .env("TZ", zone)
+            .args(["--jobs", jobs]);
+        command
+            .arg("--store")
+            .arg(laid_out.root.path())
+            .arg("--conf")
+            .arg(laid_out.root.path().join("conf.json"));
+        fs::write(&archive, succeed(&mut command)).unwrap();
+        assert_eq!(&sha256(&archive), expected, "{jobs} {locale} {zone}");
+    }
+}
+
+/// Name of the configuration, and the digests that it lists, by an independent reader.
+fn config_of(archive: &Path) -> (String, Vec<String>) {
+    let read = |member: &str| -> Value {
+        let archive = archive.to_str().unwrap();
+        let output = std::process::Command::new("tar")
+            .args(["-xOf", archive, member])
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let manifest = read("manifest.json");
+    let config = manifest[0]["Config"].as_str().unwrap();
+    let diff_ids = read(config)["rootfs"]["diff_ids"].clone();
+    (
+        config.strip_suffix(".json").unwrap().to_owned(),
+        serde_json::from_value(diff_ids).unwrap(),
+    )
+}

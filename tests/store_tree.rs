@@ -1,0 +1,109 @@
+//! Stores laid out in a temporary directory.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use tempfile::TempDir;
+
+/// What is put at one name.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(untagged)]
+pub enum Node {
+    /// A directory.
+    Directory { dir: BTreeMap<String, Node> },
+    /// A file with some text.
+    Text {
+        text: String,
+        #[serde(default)]
+        exec: bool,
+    },
+    /// A file that repeats a text.
+    Pattern {
+        pattern: String,
+        size: usize,
+        #[serde(default)]
+        exec: bool,
+    },
+    /// A symbolic link.
+    Link { link: String },
+    /// One more name of a file that is there.
+    HardLink { hardlink: String },
+    /// A copy of a file beside the case.
+    Copy { copy: String },
+}
+
+/// A directory that holds `nix/store`, deleted at the end.
+pub struct StoreRoot {
+    directory: TempDir,
+}
+
+impl StoreRoot {
+    pub fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        fs::create_dir_all(directory.path().join("nix/store")).unwrap();
+        Self { directory }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Where the store is.
+    pub fn store(&self) -> PathBuf {
+        self.path().join("nix/store")
+    }
+
+    /// Puts a store path.
+    pub fn add(&self, base_name: &str, node: &Node) {
+        self.put(&self.store().join(text(base_name)), node, Path::new(""));
+    }
+
+    /// Puts something anywhere below the root. Files to copy lie in `beside`.
+    pub fn put(&self, at: &Path, node: &Node, beside: &Path) {
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        match node {
+            Node::Directory { dir } => {
+                fs::create_dir(at).unwrap();
+                for (name, child) in dir {
+                    self.put(&at.join(text(name)), child, beside);
+                }
+                return;
+            }
+            Node::Text { text, .. } => fs::write(at, text).unwrap(),
+            Node::Pattern { pattern, size, .. } => {
+                let bytes: Vec<u8> = pattern.bytes().cycle().take(*size).collect();
+                fs::write(at, bytes).unwrap();
+            }
+            Node::Link { link } => std::os::unix::fs::symlink(text(link), at).unwrap(),
+            Node::HardLink { hardlink } => {
+                fs::hard_link(self.store().join(text(hardlink)), at).unwrap()
+            }
+            Node::Copy { copy } => {
+                fs::copy(beside.join(copy), at).unwrap();
+            }
+        }
+        if let Node::Text { exec, .. } | Node::Pattern { exec, .. } = node {
+            let mode = if *exec { 0o555 } else { 0o444 };
+            fs::set_permissions(at, fs::Permissions::from_mode(mode)).unwrap();
+        }
+    }
+}
+
+/// Text, or `hex:` and the bytes in base 16.
+pub fn text(text: &str) -> PathBuf {
+    let bytes = match text.strip_prefix("hex:") {
+        Some(hex) => hex
+            .as_bytes()
+            .chunks(2)
+            .map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect(),
+        None => text.as_bytes().to_vec(),
+    };
+    PathBuf::from(OsStr::from_bytes(&bytes))
+}
