@@ -26,6 +26,16 @@ pub enum Command {
     Stream(StreamArgs),
     /// Show which store paths would go into which layer.
     Plan(PlanArgs),
+    /// Print what completes the command line in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+    /// A step of the Nix side's derivations.
+    #[command(subcommand, hide = true)]
+    Nix(crate::nix::Step),
 }
 
 /// Arguments of `stream`.
@@ -190,4 +200,13 @@ pub enum StrategyArg {
     Popularity,
     /// nixpkgs' since 25.11: the largest paths get a layer each, with what they alone need.
     Auto,
+}
+
+impl From<StrategyArg> for layering::Strategy {
+    fn from(strategy: StrategyArg) -> Self {
+        match strategy {
+            StrategyArg::Popularity => Self::Popularity,
+            StrategyArg::Auto => Self::Auto,
+        }
+    }
 }

@@ -83,7 +83,11 @@ fn from_options(args: &ImageArgs, store: &LocalStore, now: Timestamp) -> Result<
             owner: owner(&settings.owner)?,
         },
         base,
-        store_layers: plan.layers.into_iter().map(|layer| layer.paths).collect(),
+        store_layers: plan
+            .layers
+            .into_iter()
+            .map(|layer| layer.paths.into())
+            .collect(),
         root: Root::Links(root),
         repo_tags: vec![repo_tag(
             &args.names,

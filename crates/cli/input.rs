@@ -6,12 +6,12 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use layering::{Closure, Plan, Request, Strategy};
+use layering::{Closure, Plan, Request};
 use nix_compat::StorePath;
 use sources::{Graph, LocalStore};
 
 use crate::UsageError;
-use crate::args::{ImageArgs, LayerArgs, StrategyArg};
+use crate::args::{ImageArgs, LayerArgs};
 
 /// Most bytes of a file that describes a closure or an image.
 const MAX_INPUT: u64 = 1 << 30;
@@ -115,10 +115,7 @@ pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Pla
         return Err(UsageError(usage).into());
     }
     let request = Request {
-        strategy: match args.strategy {
-            StrategyArg::Popularity => Strategy::Popularity,
-            StrategyArg::Auto => Strategy::Auto,
-        },
+        strategy: args.strategy.into(),
         max_store_layers,
         hidden: wanted.hidden.clone(),
     };

@@ -49,7 +49,8 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     }
 }
 
-fn table(plan: &Plan) -> String {
+/// The plan for people.
+pub fn table(plan: &Plan) -> String {
     let mut text = String::new();
     for (index, layer) in plan.layers.iter().enumerate() {
         let names: Vec<&str> = layer.paths.iter().map(|path| path.name()).collect();

@@ -55,7 +55,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
 }
 
 /// `--jobs`, what Nix gives a build, or one for each processor.
-fn jobs(option: Option<NonZeroUsize>) -> NonZeroUsize {
+pub fn jobs(option: Option<NonZeroUsize>) -> NonZeroUsize {
     let of_nix = || {
         std::env::var("NIX_BUILD_CORES")
             .ok()?

@@ -133,8 +133,9 @@ let
         );
 
       rustPlatform.buildRustPackage = import ./rust-package.nix {
-        inherit lib program;
-        inherit (final) runCommand glibc;
+        inherit program;
+        inherit (machine) glibc;
+        runCommand = runCommandWith bootstrap;
       };
 
       nixfmt-tree = final.writeShellScriptBin "nixfmt-tree" "";

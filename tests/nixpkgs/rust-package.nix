@@ -1,6 +1,5 @@
 # Takes a program that was built before in the place of a build: crates cannot be had inside of one.
 {
-  lib,
   program,
   runCommand,
   glibc,

@@ -3,15 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
+use nix_compat::StoreDir;
 use nix_compat::store_path::ParseStorePathError;
-use nix_compat::{StoreDir, StorePath};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::base::{BaseError, BaseImage};
 use crate::tar::{Owner, TarRules};
 use crate::time::{ParseTimeError, Timestamp};
-use crate::{Digest, Image, Root};
+use crate::{Digest, Image, LayerDigest, Root, StoreLayer};
 
 /// A configuration, as it is read.
 #[derive(Debug, Clone)]
@@ -23,7 +23,7 @@ pub struct Conf {
     /// The base image.
     pub from_image: Option<PathBuf>,
     /// Layers of store paths, bottom first.
-    pub store_layers: Vec<Vec<StorePath>>,
+    pub store_layers: Vec<StoreLayer>,
     /// Directory that holds the root's `layer.tar` and its `checksum`.
     pub customisation_layer: String,
     /// `REPOSITORY:TAG`.
@@ -69,6 +69,9 @@ struct Raw {
     store_dir: String,
     from_image: Option<PathBuf>,
     store_layers: Vec<Vec<String>>,
+    /// Ours: as many as `store_layers`, where the build has taken them.
+    #[serde(default)]
+    layer_digests: Option<Vec<RawDigest>>,
     customisation_layer: String,
     repo_tag: String,
     created: String,
@@ -77,6 +80,26 @@ struct Raw {
     gid: Value,
     uname: String,
     gname: String,
+}
+
+/// Digest of a layer's tar, and the tar's length in bytes.
+#[derive(Deserialize)]
+struct RawDigest {
+    diff_id: String,
+    size: u64,
+}
+
+impl RawDigest {
+    fn parse(&self) -> Result<LayerDigest, ConfError> {
+        let diff_id = Digest::parse(&self.diff_id).map_err(|error| ConfError::Key {
+            key: "layer_digests",
+            what: error.to_string(),
+        })?;
+        Ok(LayerDigest {
+            diff_id,
+            size: self.size,
+        })
+    }
 }
 
 impl Conf {
@@ -97,16 +120,15 @@ impl Conf {
             key: "store_dir",
             what: error.to_string(),
         })?;
-        let layer = |paths: &Vec<String>| paths.iter().map(|path| store_dir.parse(path)).collect();
         let time = |key, text: &str| {
             Timestamp::parse(text, now).map_err(|source| ConfError::Time { key, source })
         };
         Ok(Self {
-            store_layers: raw
-                .store_layers
-                .iter()
-                .map(layer)
-                .collect::<Result<_, _>>()?,
+            store_layers: store_layers(
+                &store_dir,
+                &raw.store_layers,
+                raw.layer_digests.as_deref(),
+            )?,
             created: time("created", &raw.created)?,
             rules: TarRules {
                 mtime: time("mtime", &raw.mtime)?.seconds(),
@@ -153,6 +175,31 @@ impl Conf {
             repo_tags: vec![self.repo_tag],
         })
     }
+}
+
+fn store_layers(
+    store_dir: &StoreDir,
+    layers: &[Vec<String>],
+    digests: Option<&[RawDigest]>,
+) -> Result<Vec<StoreLayer>, ConfError> {
+    if let Some(digests) = digests
+        && digests.len() != layers.len()
+    {
+        let what = format!("{} digests for {} layers", digests.len(), layers.len());
+        return Err(ConfError::Key {
+            key: "layer_digests",
+            what,
+        });
+    }
+    let layer = |(index, paths): (usize, &Vec<String>)| {
+        let paths = paths.iter().map(|path| store_dir.parse(path));
+        let digest = digests.and_then(|digests| digests.get(index));
+        Ok(StoreLayer {
+            paths: paths.collect::<Result<_, _>>()?,
+            digest: digest.map(RawDigest::parse).transpose()?,
+        })
+    };
+    layers.iter().enumerate().map(layer).collect()
 }
 
 /// nixpkgs writes numbers as text.

@@ -28,11 +28,29 @@ pub struct Image {
     /// The image that this one stands on.
     pub base: Option<BaseImage>,
     /// Layers of store paths, bottom first.
-    pub store_layers: Vec<Vec<StorePath>>,
+    pub store_layers: Vec<StoreLayer>,
     /// The layer on top: the image's root.
     pub root: Root,
     /// Names of the image, `REPOSITORY:TAG`.
     pub repo_tags: Vec<String>,
+}
+
+/// A layer of store paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreLayer {
+    /// The paths, in the order of the archive.
+    pub paths: Vec<StorePath>,
+    /// Digest and length of its tar, where they were taken before.
+    pub digest: Option<LayerDigest>,
+}
+
+impl From<Vec<StorePath>> for StoreLayer {
+    fn from(paths: Vec<StorePath>) -> Self {
+        Self {
+            paths,
+            digest: None,
+        }
+    }
 }
 
 /// The layer on top of all others.
@@ -57,7 +75,7 @@ pub enum Layer<'a> {
     /// A layer of the base image.
     Base(&'a BaseLayer),
     /// Store paths.
-    Store(&'a [StorePath]),
+    Store(&'a StoreLayer),
     /// The image's root.
     Root(&'a Root),
 }
@@ -79,7 +97,7 @@ impl Image {
             .iter()
             .flat_map(|base| &base.layers)
             .map(Layer::Base);
-        let store = self.store_layers.iter().map(|paths| Layer::Store(paths));
+        let store = self.store_layers.iter().map(Layer::Store);
         base.chain(store).chain([Layer::Root(&self.root)]).collect()
     }
 }
@@ -110,7 +128,8 @@ impl Layer<'_> {
                     size: metadata.len(),
                 }))
             }
-            Self::Store(_) | Self::Root(_) => Ok(None),
+            Self::Store(layer) => Ok(layer.digest),
+            Self::Root(_) => Ok(None),
         }
     }
 
@@ -128,11 +147,11 @@ impl Layer<'_> {
     ) -> Result<u64, Error> {
         match self {
             Self::Base(_) => Ok(0),
-            Self::Store(paths) => {
+            Self::Store(layer) => {
                 let mut tar = LayerTar::new(sink, rules);
                 tar.member(b"/nix", Kind::Directory, 0o755)?;
                 tar.member(b"/nix/store", Kind::Directory, 0o755)?;
-                for path in *paths {
+                for path in &layer.paths {
                     trees.visit(path, &mut tar as &mut dyn Visit)?;
                 }
                 Ok(tar.finish()?.1)
@@ -164,7 +183,7 @@ impl Layer<'_> {
     pub(crate) fn history_names(&self) -> Vec<&str> {
         match self {
             Self::Base(layer) => vec![&layer.name],
-            Self::Store(paths) => paths.iter().map(StorePath::as_str).collect(),
+            Self::Store(layer) => layer.paths.iter().map(StorePath::as_str).collect(),
             Self::Root(Root::Tar { name, .. }) => vec![name],
             Self::Root(Root::Links(_)) => vec!["/"],
         }
@@ -174,9 +193,11 @@ impl Layer<'_> {
     pub fn describe(&self) -> String {
         match self {
             Self::Base(layer) => format!("base image: {}", layer.name),
-            Self::Store([path]) => path.name().to_owned(),
-            Self::Store([path, rest @ ..]) => format!("{} and {} more", path.name(), rest.len()),
-            Self::Store([]) => "no store paths".to_owned(),
+            Self::Store(layer) => match layer.paths.as_slice() {
+                [path] => path.name().to_owned(),
+                [path, rest @ ..] => format!("{} and {} more", path.name(), rest.len()),
+                [] => "no store paths".to_owned(),
+            },
             Self::Root(_) => "the image's root".to_owned(),
         }
     }

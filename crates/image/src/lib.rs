@@ -11,6 +11,7 @@ pub mod docker_archive;
 pub mod json;
 pub mod output;
 pub mod root;
+pub mod root_directory;
 pub mod sink;
 pub mod tar;
 pub mod time;
@@ -20,6 +21,7 @@ mod error;
 mod layers;
 
 pub use digest::Digest;
+pub use digests::take_digests;
 pub use error::Error;
-pub use layers::{Image, Layer, LayerDigest, Root};
+pub use layers::{Image, Layer, LayerDigest, Root, StoreLayer};
 pub use output::Output;

@@ -53,6 +53,12 @@ impl Timestamp {
             .map_err(|_| error())
     }
 
+    /// The same moment in whole seconds of UTC.
+    pub fn in_utc(self) -> Self {
+        let utc = self.0.to_offset(time::UtcOffset::UTC);
+        Self(utc.replace_nanosecond(0).unwrap_or(utc))
+    }
+
     /// Seconds since 1970; a fraction is cut off towards zero.
     pub fn seconds(self) -> i64 {
         let nanoseconds = self.0.unix_timestamp_nanos();
