@@ -47,4 +47,4 @@ tools.runCommand "${baseNameOf name}.tar${chosen.extension}" {
     inherit (stream) imageTag;
     inherit stream;
   };
-} "${stream} | ${chosen.command} > $out"
+} "TERM=dumb ${stream} | ${chosen.command} > $out"

@@ -90,5 +90,7 @@ else
       eval "$extraCommands"
       cd "$NIX_BUILD_TOP"
       ${lib.optionalString (fakeRootCommands != "") fakeroot.commands}
-      stream-layered nix root-layer root
+      stream-layered nix root-layer root ${
+        lib.optionalString (fakeRootCommands != "") "--fakeroot-state fakeroot-state"
+      }
     ''

@@ -214,11 +214,7 @@ check (!(enableFakechroot && tools.stdenv.hostPlatform.isDarwin))
     ];
     attrs = {
       inherit imageName meta;
-      passthru = passthru // {
-        inherit imageTag conf;
-        streamScript = stream-layered;
-        # The result is one program, not a directory with a `bin`.
-        isExe = true;
+      passthru = {
         plan = command "plan" [ "plan" ];
         load = command "load" [ "load" ];
         push = command "push" [ "push" ];
@@ -233,6 +229,13 @@ check (!(enableFakechroot && tools.stdenv.hostPlatform.isDarwin))
             (placeholder "out")
           ];
         };
+      }
+      // passthru
+      // {
+        inherit imageTag conf;
+        streamScript = stream-layered;
+        # The result is one program, not a directory with a `bin`.
+        isExe = true;
       };
     };
   }

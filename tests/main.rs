@@ -5,6 +5,7 @@
 
 mod command_line;
 mod golden;
+mod nix;
 mod peers;
 mod program;
 mod store_tree;

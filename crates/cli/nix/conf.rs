@@ -71,7 +71,7 @@ pub fn run() -> Result<()> {
         "gname": files.gname,
     });
     if let Some(digests) = digests {
-        conf["layer_digests"] = serde_json::to_value(digests)?;
+        conf["store_layer_digests"] = serde_json::to_value(digests)?;
     }
     if !values.annotations.is_empty() {
         conf["annotations"] = values.annotations.into();

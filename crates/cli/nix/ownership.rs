@@ -191,6 +191,7 @@ fn matcher(attribute: &str, text: &str) -> Result<Matcher> {
     );
     let pattern = GlobBuilder::new(text)
         .literal_separator(true)
+        .empty_alternates(true)
         .build()
         .with_context(|| format!("{attribute}.\"{text}\""))?;
     Ok(Matcher::Pattern(pattern.compile_matcher()))

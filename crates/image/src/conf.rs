@@ -71,7 +71,7 @@ struct Raw {
     store_layers: Vec<Vec<String>>,
     /// Ours: as many as `store_layers`, where the build has taken them.
     #[serde(default)]
-    layer_digests: Option<Vec<RawDigest>>,
+    store_layer_digests: Option<Vec<RawDigest>>,
     customisation_layer: String,
     repo_tag: String,
     created: String,
@@ -92,7 +92,7 @@ struct RawDigest {
 impl RawDigest {
     fn parse(&self) -> Result<LayerDigest, ConfError> {
         let diff_id = Digest::parse(&self.diff_id).map_err(|error| ConfError::Key {
-            key: "layer_digests",
+            key: "store_layer_digests",
             what: error.to_string(),
         })?;
         Ok(LayerDigest {
@@ -127,7 +127,7 @@ impl Conf {
             store_layers: store_layers(
                 &store_dir,
                 &raw.store_layers,
-                raw.layer_digests.as_deref(),
+                raw.store_layer_digests.as_deref(),
             )?,
             created: time("created", &raw.created)?,
             rules: TarRules {
@@ -187,7 +187,7 @@ fn store_layers(
     {
         let what = format!("{} digests for {} layers", digests.len(), layers.len());
         return Err(ConfError::Key {
-            key: "layer_digests",
+            key: "store_layer_digests",
             what,
         });
     }
