@@ -1,6 +1,5 @@
 //! Configurations with the digests that nixpkgs' streamer gives for them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -14,8 +13,6 @@ use crate::store_tree::{Node, StoreRoot};
 struct Case {
     says: String,
     store: Vec<StorePath>,
-    #[serde(default)]
-    files: BTreeMap<String, Node>,
     conf: Value,
     expect: Expect,
 }
@@ -54,18 +51,9 @@ fn lay_out(name: &str) -> LaidOut {
     let case: Case = serde_json::from_slice(&text).unwrap();
     let root = StoreRoot::new();
     for path in &case.store {
-        root.add(&path.name, &path.node);
+        root.add(&path.name, &path.node, &directory());
     }
-    for (name, node) in &case.files {
-        root.put(
-            &root.path().join(crate::store_tree::text(name)),
-            node,
-            &directory(),
-        );
-    }
-    let conf = serde_json::to_string(&case.conf)
-        .unwrap()
-        .replace("@ROOT@", root.path().to_str().unwrap());
+    let conf = serde_json::to_string(&case.conf).unwrap();
     fs::write(root.path().join("conf.json"), conf).unwrap();
     LaidOut { case, root }
 }

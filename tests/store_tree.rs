@@ -59,14 +59,12 @@ impl StoreRoot {
         self.path().join("nix/store")
     }
 
-    /// Puts a store path.
-    pub fn add(&self, base_name: &str, node: &Node) {
-        self.put(&self.store().join(text(base_name)), node, Path::new(""));
+    /// Puts a store path. Files to copy lie in `beside`.
+    pub fn add(&self, base_name: &str, node: &Node, beside: &Path) {
+        self.put(&self.store().join(base_name), node, beside);
     }
 
-    /// Puts something anywhere below the root. Files to copy lie in `beside`.
-    pub fn put(&self, at: &Path, node: &Node, beside: &Path) {
-        fs::create_dir_all(at.parent().unwrap()).unwrap();
+    fn put(&self, at: &Path, node: &Node, beside: &Path) {
         match node {
             Node::Directory { dir } => {
                 fs::create_dir(at).unwrap();
@@ -96,7 +94,7 @@ impl StoreRoot {
 }
 
 /// Text, or `hex:` and the bytes in base 16.
-pub fn text(text: &str) -> PathBuf {
+fn text(text: &str) -> PathBuf {
     let bytes = match text.strip_prefix("hex:") {
         Some(hex) => hex
             .as_bytes()

@@ -346,7 +346,10 @@ fn digests_change_no_byte() {
     let with = read_json(&with);
     assert!(read_json(&without).get("store_layer_digests").is_none());
     let layers = with["store_layers"].as_array().unwrap().len();
-    assert_eq!(with["store_layer_digests"].as_array().unwrap().len(), layers);
+    assert_eq!(
+        with["store_layer_digests"].as_array().unwrap().len(),
+        layers
+    );
     let taken = archive(&nix, "digestsOn");
     let not_taken = archive(&nix, "digestsOff");
     assert_eq!(taken.diff_ids(), not_taken.diff_ids());

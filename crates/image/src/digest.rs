@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use sha2::{Digest as _, Sha256};
+use ring::digest::{Context, SHA256, digest};
 
 /// A SHA-256 digest. Printed as `sha256:` and base 16.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +17,13 @@ pub struct ParseDigestError(String);
 impl Digest {
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Self::from_ring(&digest(&SHA256, bytes))
+    }
+
+    fn from_ring(digest: &ring::digest::Digest) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
     }
 
     /// Base 16 alone, as file names have it.
@@ -76,16 +82,27 @@ impl fmt::Debug for Digest {
 }
 
 /// A writer that keeps nothing but the digest and the length of what it is given.
-#[derive(Default)]
+///
+/// The SHA-256 is `ring`'s: with the processor's SHA instructions it is as fast as any other, and
+/// without them about twice as fast as portable code.
 pub struct DigestWriter {
-    hasher: Sha256,
+    hasher: Context,
     length: u64,
+}
+
+impl Default for DigestWriter {
+    fn default() -> Self {
+        Self {
+            hasher: Context::new(&SHA256),
+            length: 0,
+        }
+    }
 }
 
 impl DigestWriter {
     /// The digest of all bytes so far, and how many they were.
     pub fn finish(self) -> (Digest, u64) {
-        (Digest(self.hasher.finalize().into()), self.length)
+        (Digest::from_ring(&self.hasher.finish()), self.length)
     }
 }
 
