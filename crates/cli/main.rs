@@ -12,6 +12,7 @@ mod place;
 mod plan;
 mod progress;
 mod report;
+mod result;
 mod stream;
 
 use std::process::ExitCode;

@@ -45,6 +45,26 @@ impl Docker {
         loaded
     }
 
+    /// The same under another name, for an image that shares its own with others.
+    pub fn load_as(&self, program: &Path, name: &str) -> Loaded<'_> {
+        let output = Command::new(program)
+            .args(["-q", "-t", name])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let temporary = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(temporary.path(), output.stdout).unwrap();
+        self.load(temporary.path())
+    }
+
+    /// Whether the engine unpacks archives that zstd has compressed, by the program of that name.
+    pub fn reads_zstd(&self) -> bool {
+        Command::new("zstd")
+            .arg("--version")
+            .output()
+            .is_ok_and(|output| output.status.success())
+    }
+
     fn loaded(&self, command: &mut Command) -> Loaded<'_> {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
@@ -94,6 +114,22 @@ impl Loaded<'_> {
         client.arg(&self.name).args(command).output().unwrap()
     }
 
+    /// Starts a container.
+    pub fn start(&self, options: &[&str]) -> Container<'_> {
+        let mut client = self.docker.client();
+        client
+            .args(["run", "--detach", "--network", "none"])
+            .args(options)
+            .arg(&self.name);
+        let output = client.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        Container {
+            docker: self.docker,
+            id,
+        }
+    }
+
     /// What the engine knows of the image.
     pub fn inspect(&self) -> Value {
         let output = self
@@ -128,6 +164,55 @@ impl Drop for Loaded<'_> {
             .docker
             .client()
             .args(["rmi", "--no-prune", &self.name])
+            .output();
+    }
+}
+
+/// A running container, which is removed when it is dropped.
+pub struct Container<'a> {
+    docker: &'a Docker,
+    id: String,
+}
+
+impl Container<'_> {
+    /// Runs a command in it.
+    pub fn exec(&self, command: &[&str]) -> String {
+        let output = self.try_exec(command);
+        assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command in it until it succeeds, for a server that is still starting.
+    pub fn until(&self, command: &[&str]) -> String {
+        let mut output = self.try_exec(command);
+        for _ in 0..50 {
+            if output.status.success() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            output = self.try_exec(command);
+        }
+        assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn try_exec(&self, command: &[&str]) -> Output {
+        self.docker
+            .client()
+            .arg("exec")
+            .arg(&self.id)
+            .args(command)
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        let _ = self
+            .docker
+            .client()
+            .args(["rm", "--force", &self.id])
             .output();
     }
 }

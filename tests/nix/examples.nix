@@ -116,6 +116,7 @@ rec {
     name = "file-in-store";
     tag = "latest";
     contents = [
+      bash
       coreutils
       nix
       (writeTextDir "etc/passwd" "root:x:0:0:root:/root:/bin/bash\n")
@@ -135,7 +136,10 @@ rec {
     {
       name = "web-server";
       tag = "latest";
-      contents = [ (dockerTools.fakeNss) ];
+      contents = [
+        busybox
+        dockerTools.fakeNss
+      ];
       extraCommands = ''
         mkdir -p tmp/cache var/log/server
         chmod 1777 tmp
