@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use image::Compression;
 
 /// One second after 1970 began, as Nix dates its files.
 pub const DEFAULT_TIME: &str = "@1";
@@ -57,9 +58,30 @@ pub struct StreamArgs {
     /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,
+    /// Compress the archive: none, gzip, zstd or zstd:LEVEL.
+    #[arg(long, value_name = "HOW", default_value_t, help_heading = "Output")]
+    pub compression: Compression,
+    /// Hash layers once more while they are written, and fail where one is not what was promised.
+    #[arg(long, help_heading = "Output")]
+    pub verify: bool,
     /// Print nothing but errors.
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Where digests of layers are kept.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cache")]
+pub struct CacheArgs {
+    /// Keep the digests of layers here [default: $XDG_CACHE_HOME/stream-layered].
+    #[arg(long, value_name = "DIR", env = "STREAM_LAYERED_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Neither use nor keep digests of layers.
+    #[arg(long, conflicts_with = "cache")]
+    pub no_cache: bool,
 }
 
 /// Arguments of `plan`.

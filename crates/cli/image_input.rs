@@ -1,5 +1,6 @@
 //! From what was typed to the image that is to be made.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -8,9 +9,10 @@ use image::conf::Conf;
 use image::root::RootTree;
 use image::tar::{Owner, TarRules};
 use image::time::Timestamp;
-use image::{Image, Root};
+use image::{Image, Root, StoreLayer};
+use nix_compat::{NarHash, StorePath};
 use serde_json::{Map, Value, json};
-use sources::{LocalStore, StoreFiles};
+use sources::LocalStore;
 
 use crate::UsageError;
 use crate::args::{ImageArgs, NameArgs, SettingArgs};
@@ -20,8 +22,10 @@ use crate::input::{self, Wanted};
 pub struct ImageInput {
     /// The image.
     pub image: Image,
-    /// The trees of its store paths.
-    pub files: StoreFiles,
+    /// Where its store paths are.
+    pub store: LocalStore,
+    /// NAR hashes of the store paths, where the closure told them.
+    pub nar_hashes: BTreeMap<StorePath, NarHash>,
     /// What the user should know before.
     pub warnings: Vec<String>,
 }
@@ -38,19 +42,21 @@ pub fn resolve(args: &ImageArgs) -> Result<ImageInput> {
             if let [of_conf] = image.repo_tags.as_mut_slice() {
                 *of_conf = repo_tag(&args.names, of_conf)?;
             }
+            let nar_hashes = nar_hashes(&store, &image);
             Ok(ImageInput {
                 image,
-                files: store.files().clone(),
+                store,
+                nar_hashes,
                 warnings: Vec::new(),
             })
         }
-        None => from_options(args, &store, now),
+        None => from_options(args, store, now),
     }
 }
 
-fn from_options(args: &ImageArgs, store: &LocalStore, now: Timestamp) -> Result<ImageInput> {
-    let paths = input::paths(args, store)?;
-    let wanted = input::wanted(args, &paths, store)?;
+fn from_options(args: &ImageArgs, store: LocalStore, now: Timestamp) -> Result<ImageInput> {
+    let paths = input::paths(args, &store)?;
+    let wanted = input::wanted(args, &paths, &store)?;
     let settings = &args.settings;
     let base = settings
         .from_image
@@ -71,6 +77,10 @@ fn from_options(args: &ImageArgs, store: &LocalStore, now: Timestamp) -> Result<
         )
     });
     let warnings = warnings.collect();
+    let infos = wanted.closure.paths();
+    let nar_hashes = infos
+        .filter_map(|info| Some((info.path.clone(), info.nar_hash?)))
+        .collect();
     let image = Image {
         architecture: settings
             .arch
@@ -88,7 +98,10 @@ fn from_options(args: &ImageArgs, store: &LocalStore, now: Timestamp) -> Result<
         store_layers: plan
             .layers
             .into_iter()
-            .map(|layer| layer.paths.into())
+            .map(|layer| StoreLayer {
+                paths: layer.paths,
+                promise: None,
+            })
             .collect(),
         root: Root::Links(root),
         repo_tags: vec![repo_tag(
@@ -98,9 +111,22 @@ fn from_options(args: &ImageArgs, store: &LocalStore, now: Timestamp) -> Result<
     };
     Ok(ImageInput {
         image,
-        files: store.files().clone(),
+        store,
+        nar_hashes,
         warnings,
     })
+}
+
+/// What the store's database says of an image's store paths; nothing where there is none, and
+/// then nothing is remembered of the layers.
+fn nar_hashes(store: &LocalStore, image: &Image) -> BTreeMap<StorePath, NarHash> {
+    let paths: Vec<StorePath> = image
+        .store_layers
+        .iter()
+        .flat_map(|layer| &layer.paths)
+        .cloned()
+        .collect();
+    store.nar_hashes(&paths).unwrap_or_default()
 }
 
 /// The first package's name without its version, in the small letters that image names have.

@@ -6,6 +6,7 @@
 mod args;
 mod image_input;
 mod input;
+mod layer_memory;
 mod manual;
 mod nix;
 mod place;

@@ -94,7 +94,13 @@ pub fn run() -> Result<()> {
 /// Takes the digests of some layers.
 pub fn take(layers: &[Vec<StorePath>], rules: &TarRules) -> Result<Vec<DigestText>> {
     let store = LocalStore::below(Path::new("/"));
-    let layers: Vec<StoreLayer> = layers.iter().cloned().map(StoreLayer::from).collect();
+    let layers: Vec<StoreLayer> = layers
+        .iter()
+        .map(|paths| StoreLayer {
+            paths: paths.clone(),
+            promise: None,
+        })
+        .collect();
     let layers: Vec<Layer<'_>> = layers.iter().map(Layer::Store).collect();
     let digests = image::take_digests(&layers, store.files(), rules, crate::stream::jobs(None))?;
     Ok(digests.into_iter().map(DigestText::from).collect())

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::base::{BaseError, BaseImage};
 use crate::tar::{Owner, TarRules};
 use crate::time::{ParseTimeError, Timestamp};
-use crate::{Digest, Image, LayerDigest, Root, StoreLayer};
+use crate::{Digest, Image, LayerDigest, Promise, Root, StoreLayer};
 
 /// A configuration, as it is read.
 #[derive(Debug, Clone)]
@@ -69,9 +69,8 @@ struct Raw {
     store_dir: String,
     from_image: Option<PathBuf>,
     store_layers: Vec<Vec<String>>,
-    /// Ours: as many as `store_layers`, where the build has taken them.
     #[serde(default)]
-    store_layer_digests: Option<Vec<RawDigest>>,
+    store_layer_digests: Vec<RawDigest>,
     customisation_layer: String,
     repo_tag: String,
     created: String,
@@ -82,24 +81,11 @@ struct Raw {
     gname: String,
 }
 
-/// Digest of a layer's tar, and the tar's length in bytes.
+/// What our Nix side adds for each of the store layers.
 #[derive(Deserialize)]
 struct RawDigest {
     diff_id: String,
     size: u64,
-}
-
-impl RawDigest {
-    fn parse(&self) -> Result<LayerDigest, ConfError> {
-        let diff_id = Digest::parse(&self.diff_id).map_err(|error| ConfError::Key {
-            key: "store_layer_digests",
-            what: error.to_string(),
-        })?;
-        Ok(LayerDigest {
-            diff_id,
-            size: self.size,
-        })
-    }
 }
 
 impl Conf {
@@ -120,15 +106,20 @@ impl Conf {
             key: "store_dir",
             what: error.to_string(),
         })?;
+        let promises = promises(&raw)?;
+        let mut store_layers = Vec::with_capacity(raw.store_layers.len());
+        for (paths, promise) in raw.store_layers.iter().zip(promises) {
+            let paths = paths
+                .iter()
+                .map(|path| store_dir.parse(path))
+                .collect::<Result<_, _>>()?;
+            store_layers.push(StoreLayer { paths, promise });
+        }
         let time = |key, text: &str| {
             Timestamp::parse(text, now).map_err(|source| ConfError::Time { key, source })
         };
         Ok(Self {
-            store_layers: store_layers(
-                &store_dir,
-                &raw.store_layers,
-                raw.store_layer_digests.as_deref(),
-            )?,
+            store_layers,
             created: time("created", &raw.created)?,
             rules: TarRules {
                 mtime: time("mtime", &raw.mtime)?.seconds(),
@@ -177,29 +168,29 @@ impl Conf {
     }
 }
 
-fn store_layers(
-    store_dir: &StoreDir,
-    layers: &[Vec<String>],
-    digests: Option<&[RawDigest]>,
-) -> Result<Vec<StoreLayer>, ConfError> {
-    if let Some(digests) = digests
-        && digests.len() != layers.len()
-    {
-        let what = format!("{} digests for {} layers", digests.len(), layers.len());
-        return Err(ConfError::Key {
-            key: "store_layer_digests",
-            what,
-        });
-    }
-    let layer = |(index, paths): (usize, &Vec<String>)| {
-        let paths = paths.iter().map(|path| store_dir.parse(path));
-        let digest = digests.and_then(|digests| digests.get(index));
-        Ok(StoreLayer {
-            paths: paths.collect::<Result<_, _>>()?,
-            digest: digest.map(RawDigest::parse).transpose()?,
-        })
+/// The digests of the store layers, where the configuration has them.
+fn promises(raw: &Raw) -> Result<Vec<Option<Promise>>, ConfError> {
+    let wrong = |what: String| ConfError::Key {
+        key: "store_layer_digests",
+        what,
     };
-    layers.iter().enumerate().map(layer).collect()
+    let (layers, digests) = (raw.store_layers.len(), raw.store_layer_digests.len());
+    if digests == 0 {
+        return Ok(vec![None; layers]);
+    }
+    if digests != layers {
+        return Err(wrong(format!("{digests} digests for {layers} layers")));
+    }
+    raw.store_layer_digests
+        .iter()
+        .map(|RawDigest { diff_id, size }| {
+            let diff_id = Digest::parse(diff_id).map_err(|error| wrong(error.to_string()))?;
+            Ok(Some(Promise::Given(LayerDigest {
+                diff_id,
+                size: *size,
+            })))
+        })
+        .collect()
 }
 
 /// nixpkgs writes numbers as text.

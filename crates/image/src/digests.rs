@@ -1,6 +1,6 @@
 //! The digests of an image's layers, taken by several threads while the layers before are written.
 
-use std::io;
+use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -8,9 +8,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use nix_compat::tree::Trees;
 
 use crate::digest::DigestWriter;
-use crate::sink::{CopyError, Sink, WriteSink};
+use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
 use crate::tar::TarRules;
-use crate::{Error, Layer, LayerDigest};
+use crate::{Error, Layer, LayerDigest, Promise, StoreLayer};
 
 /// The digests, each there as soon as a thread has taken it.
 pub(crate) struct Digests {
@@ -57,9 +57,10 @@ impl Digests {
 }
 
 impl Slot {
+    /// The error that started the end, and none of those that follow from it.
     fn take_error(&mut self) -> Option<Error> {
         match self {
-            Self::Failed(error) => error.take(),
+            Self::Failed(error) if !matches!(error, Some(Error::Cancelled)) => error.take(),
             _ => None,
         }
     }
@@ -138,15 +139,24 @@ fn digest(
     rules: &TarRules,
     cancelled: &AtomicBool,
 ) -> Result<LayerDigest, Error> {
+    if let Layer::Store(StoreLayer {
+        promise: Some(Promise::Remembered(digest)),
+        ..
+    }) = layer
+    {
+        let mut length = Cancellable {
+            sink: LengthSink,
+            cancelled,
+        };
+        if layer.write(trees, rules, &mut length)? == digest.size {
+            return Ok(*digest);
+        }
+    }
     let mut sink = Cancellable {
         sink: WriteSink::new(DigestWriter::default()),
         cancelled,
     };
-    let written = layer.write(trees, rules, &mut sink);
-    if cancelled.load(Ordering::Relaxed) {
-        return Err(Error::Cancelled);
-    }
-    written?;
+    layer.write(trees, rules, &mut sink)?;
     let (diff_id, size) = sink.sink.into_inner().finish();
     Ok(LayerDigest { diff_id, size })
 }
@@ -160,7 +170,7 @@ struct Cancellable<'a, S> {
 impl<S> Cancellable<'_, S> {
     fn check(&self) -> io::Result<()> {
         if self.cancelled.load(Ordering::Relaxed) {
-            Err(io::ErrorKind::Other.into())
+            Err(io::Error::other(Error::Cancelled))
         } else {
             Ok(())
         }
@@ -168,29 +178,32 @@ impl<S> Cancellable<'_, S> {
 }
 
 impl<S: Sink> Sink for Cancellable<'_, S> {
+    const TAKES_CONTENTS: bool = S::TAKES_CONTENTS;
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.check()?;
         self.sink.write(bytes)
     }
 
-    fn copy_stream(&mut self, stream: &mut dyn io::Read, size: u64) -> Result<u64, CopyError> {
+    fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
+        self.check().map_err(CopyError::Write)?;
         let mut stream = Checked {
             stream,
-            sink_cancelled: self.cancelled,
+            cancelled: self.cancelled,
         };
         self.sink.copy_stream(&mut stream, size)
     }
 }
 
 struct Checked<'a> {
-    stream: &'a mut dyn io::Read,
-    sink_cancelled: &'a AtomicBool,
+    stream: &'a mut dyn Read,
+    cancelled: &'a AtomicBool,
 }
 
-impl io::Read for Checked<'_> {
+impl Read for Checked<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.sink_cancelled.load(Ordering::Relaxed) {
-            return Err(io::ErrorKind::Other.into());
+        if self.cancelled.load(Ordering::Relaxed) {
+            return Err(io::Error::other(Error::Cancelled));
         }
         self.stream.read(buffer)
     }

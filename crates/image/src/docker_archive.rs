@@ -10,9 +10,9 @@ use nix_compat::tree::Trees;
 
 use crate::config::{config_text, manifest_text};
 use crate::digests::{Digests, with_digests};
-use crate::sink::Sink;
+use crate::sink::{HashingSink, Sink};
 use crate::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
-use crate::{Digest, Error, Image, Layer, LayerDigest, Output, Root};
+use crate::{Digest, Error, Image, Layer, LayerDigest, Root};
 
 /// What was written.
 #[derive(Debug, Clone)]
@@ -34,7 +34,17 @@ pub trait Observer {
     fn manifests(&mut self) {}
 }
 
-/// Writes `image`. Digests that are not known are taken by `jobs` threads.
+/// How an archive is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Threads that take digests.
+    pub jobs: NonZeroUsize,
+    /// Whether layers are hashed once more while they are written, so that one that is not what
+    /// its digest says is an error.
+    pub verify: bool,
+}
+
+/// Writes `image`.
 ///
 /// # Errors
 ///
@@ -43,39 +53,43 @@ pub trait Observer {
 pub fn write(
     image: &Image,
     trees: &dyn Trees,
-    output: &mut Output,
-    jobs: NonZeroUsize,
+    output: &mut impl Sink,
+    options: Options,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     let layers = image.layers();
-    with_digests(&layers, trees, &image.rules, jobs, |digests| {
-        Archive {
+    with_digests(&layers, trees, &image.rules, options.jobs, |digests| {
+        let archive = Archive {
             image,
             trees,
             output,
+            verify: options.verify,
+            written: 0,
             plain: Owner::nobody_named(),
             root: Owner::root(),
-        }
-        .write(&layers, digests, observer)
+        };
+        archive.write(&layers, digests, observer)
     })
 }
 
-struct Archive<'a> {
+struct Archive<'a, S> {
     image: &'a Image,
     trees: &'a dyn Trees,
-    output: &'a mut Output,
+    output: &'a mut S,
+    verify: bool,
+    /// Bytes so far.
+    written: u64,
     plain: Owner,
     root: Owner,
 }
 
-impl Archive<'_> {
+impl<S: Sink> Archive<'_, S> {
     fn write(
         mut self,
         layers: &[Layer<'_>],
         digests: &Digests,
         observer: &mut dyn Observer,
     ) -> Result<Summary, Error> {
-        let start = self.output.written();
         let mut written = Vec::with_capacity(layers.len());
         let mut names = Vec::with_capacity(layers.len());
         let mut base = self
@@ -92,7 +106,7 @@ impl Archive<'_> {
                 if let Some(base) = &mut base {
                     base.copy(layer, self.output)?.map_err(Error::Output)?;
                 }
-                self.pad(layer.size())?;
+                self.contents_end(layer.size())?;
                 names.push(layer.name.clone());
             } else {
                 let name = format!("{}/layer.tar", digest.diff_id.hex());
@@ -109,12 +123,11 @@ impl Archive<'_> {
             "manifest.json",
             &manifest_text(&self.image.repo_tags, &image_id, &names)?,
         )?;
-        let length = self.output.written() - start;
-        self.zeros(end_of_archive(length))?;
+        self.zeros(end_of_archive(self.written))?;
         Ok(Summary {
             image_id,
             layers: written,
-            size: self.output.written() - start,
+            size: self.written,
         })
     }
 
@@ -141,7 +154,23 @@ impl Archive<'_> {
             owner: &owner,
             pax: PaxRecords::new(),
         })?;
-        let found = layer.write(self.trees, &self.image.rules, self.output)?;
+        let found = if self.verify {
+            let mut sink = HashingSink::new(&mut *self.output);
+            let length = layer.write(self.trees, &self.image.rules, &mut sink)?;
+            let found = sink.finish();
+            if found != digest.diff_id {
+                let (what, expected) = (layer.describe(), digest.diff_id);
+                return Err(Error::LayerDigest {
+                    index: index + 1,
+                    what,
+                    expected,
+                    found,
+                });
+            }
+            length
+        } else {
+            layer.write(self.trees, &self.image.rules, self.output)?
+        };
         if found != digest.size {
             return Err(Error::LayerLength {
                 index: index + 1,
@@ -151,7 +180,7 @@ impl Archive<'_> {
                 found,
             });
         }
-        self.pad(found)
+        self.contents_end(found)
     }
 
     fn text(&mut self, name: &str, text: &[u8]) -> Result<(), Error> {
@@ -165,20 +194,24 @@ impl Archive<'_> {
             pax: PaxRecords::new(),
         })?;
         self.output.write(text).map_err(Error::Output)?;
-        self.pad(text.len() as u64)
+        self.contents_end(text.len() as u64)
     }
 
     fn header(&mut self, member: &Member<'_>) -> Result<(), Error> {
         let mut header = Vec::new();
         write_header(&mut header, member);
+        self.written += header.len() as u64;
         self.output.write(&header).map_err(Error::Output)
     }
 
-    fn pad(&mut self, length: u64) -> Result<(), Error> {
+    /// Counts a member's contents, and pads them to whole blocks.
+    fn contents_end(&mut self, length: u64) -> Result<(), Error> {
+        self.written += length;
         self.zeros(padding(length, BLOCK))
     }
 
     fn zeros(&mut self, count: u64) -> Result<(), Error> {
+        self.written += count;
         // At most the two blocks and the record that end an archive.
         self.output
             .write(&vec![0; count as usize])

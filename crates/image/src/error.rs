@@ -47,6 +47,21 @@ pub enum Error {
         /// Its length now.
         found: u64,
     },
+    /// A layer that was hashed while it was written has another digest than was promised.
+    #[error(
+        "layer {index} ({what}) has the digest {found}, and {expected} was promised: its store paths have changed, \
+         or the digest is of something else; `nix store verify` checks a store"
+    )]
+    LayerDigest {
+        /// The layer's number, from 1.
+        index: usize,
+        /// What the layer holds.
+        what: String,
+        /// The promised digest.
+        expected: Digest,
+        /// The digest of what was written.
+        found: Digest,
+    },
     /// A JSON text could not be made.
     #[error("cannot write the image's configuration as JSON")]
     Json(#[from] serde_json::Error),
@@ -55,15 +70,33 @@ pub enum Error {
     Cancelled,
 }
 
+impl Error {
+    /// A sink that was cancelled says so in its error.
+    pub(crate) fn from_sink(error: io::Error) -> Self {
+        match error.downcast::<Self>() {
+            Ok(error) => error,
+            Err(error) => Self::Output(error),
+        }
+    }
+}
+
 /// An error of a sink comes back through the tree's visitor, and is no error of the tree.
 impl From<TreeError> for Error {
     fn from(error: TreeError) -> Self {
         match error {
             TreeError::Visitor(inner) => match inner.downcast::<io::Error>() {
-                Ok(error) => Self::Output(*error),
+                Ok(error) => Self::from_sink(*error),
                 Err(inner) => Self::Tree(TreeError::Visitor(inner)),
             },
+            TreeError::Read { source, .. } if is_cancelled(&source) => Self::Cancelled,
             error => Self::Tree(error),
         }
     }
+}
+
+fn is_cancelled(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Error>())
+        .is_some_and(|inner| matches!(inner, Error::Cancelled))
 }

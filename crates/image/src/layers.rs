@@ -38,19 +38,19 @@ pub struct Image {
 /// A layer of store paths.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreLayer {
-    /// The paths, in the order of the archive.
+    /// The paths, in the order of the tar.
     pub paths: Vec<StorePath>,
-    /// Digest and length of its tar, where they were taken before.
-    pub digest: Option<LayerDigest>,
+    /// Digest and length that were taken before.
+    pub promise: Option<Promise>,
 }
 
-impl From<Vec<StorePath>> for StoreLayer {
-    fn from(paths: Vec<StorePath>) -> Self {
-        Self {
-            paths,
-            digest: None,
-        }
-    }
+/// A layer's digest and length, known before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// It came with the image's configuration: a layer of another length is an error.
+    Given(LayerDigest),
+    /// It was remembered: a layer of another length is hashed anew.
+    Remembered(LayerDigest),
 }
 
 /// The layer on top of all others.
@@ -128,8 +128,11 @@ impl Layer<'_> {
                     size: metadata.len(),
                 }))
             }
-            Self::Store(layer) => Ok(layer.digest),
-            Self::Root(_) => Ok(None),
+            Self::Store(StoreLayer {
+                promise: Some(Promise::Given(digest)),
+                ..
+            }) => Ok(Some(*digest)),
+            Self::Store(_) | Self::Root(_) => Ok(None),
         }
     }
 
@@ -147,11 +150,11 @@ impl Layer<'_> {
     ) -> Result<u64, Error> {
         match self {
             Self::Base(_) => Ok(0),
-            Self::Store(layer) => {
+            Self::Store(StoreLayer { paths, .. }) => {
                 let mut tar = LayerTar::new(sink, rules);
                 tar.member(b"/nix", Kind::Directory, 0o755)?;
                 tar.member(b"/nix/store", Kind::Directory, 0o755)?;
-                for path in &layer.paths {
+                for path in paths {
                     trees.visit(path, &mut tar as &mut dyn Visit)?;
                 }
                 Ok(tar.finish()?.1)
@@ -194,9 +197,9 @@ impl Layer<'_> {
         match self {
             Self::Base(layer) => format!("base image: {}", layer.name),
             Self::Store(layer) => match layer.paths.as_slice() {
+                [] => "no store paths".to_owned(),
                 [path] => path.name().to_owned(),
                 [path, rest @ ..] => format!("{} and {} more", path.name(), rest.len()),
-                [] => "no store paths".to_owned(),
             },
             Self::Root(_) => "the image's root".to_owned(),
         }

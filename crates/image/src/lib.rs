@@ -4,11 +4,13 @@
 //! which order and by how many threads, never shows in the bytes.
 
 pub mod base;
+pub mod compression;
 pub mod conf;
 pub mod config;
 pub mod digest;
 pub mod docker_archive;
 pub mod json;
+pub mod layer_cache;
 pub mod output;
 pub mod root;
 pub mod root_directory;
@@ -20,8 +22,9 @@ mod digests;
 mod error;
 mod layers;
 
+pub use compression::Compression;
 pub use digest::Digest;
 pub use digests::take_digests;
 pub use error::Error;
-pub use layers::{Image, Layer, LayerDigest, Root, StoreLayer};
+pub use layers::{Image, Layer, LayerDigest, Promise, Root, StoreLayer};
 pub use output::Output;

@@ -29,7 +29,6 @@ pub struct Output {
     way: Way,
     buffer: Box<[u8]>,
     filled: usize,
-    written: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +67,7 @@ impl Output {
             way,
             buffer: vec![0; BUFFER].into(),
             filled: 0,
-            written: 0,
         })
-    }
-
-    /// Bytes that were given so far.
-    pub fn written(&self) -> u64 {
-        self.written
     }
 
     /// Writes what is still gathered; gives the file.
@@ -147,7 +140,6 @@ impl Sink for Output {
             self.filled += count;
             rest = &rest[count..];
         }
-        self.written += bytes.len() as u64;
         Ok(())
     }
 
@@ -156,7 +148,6 @@ impl Sink for Output {
             && self.way != Way::Copy
             && let Some(sent) = self.send(file, size)?
         {
-            self.written += sent;
             if sent < size {
                 return Ok(sent);
             }
@@ -188,7 +179,6 @@ impl Sink for Output {
                 Err(error) => return Err(CopyError::Read(error)),
             }
         }
-        self.written += copied;
         Ok(copied)
     }
 }

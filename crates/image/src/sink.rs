@@ -3,12 +3,18 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
+use crate::Digest;
+use crate::digest::DigestWriter;
+
 /// Bytes that are read from a file, or hashed, at once. SHA-256 is as fast with 32 KiB as with any
 /// more; this is a compromise with the number of system calls.
 pub const BUFFER: usize = 128 * 1024;
 
 /// Takes the bytes of layers.
 pub trait Sink {
+    /// Whether contents of files are of use; where they are not, files are not opened.
+    const TAKES_CONTENTS: bool = true;
+
     /// Takes some bytes.
     ///
     /// # Errors
@@ -45,7 +51,24 @@ pub enum CopyError {
     Write(io::Error),
 }
 
-impl<S: Sink + ?Sized> Sink for &mut S {
+/// A sink for which lengths are enough.
+pub struct LengthSink;
+
+impl Sink for LengthSink {
+    const TAKES_CONTENTS: bool = false;
+
+    fn write(&mut self, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn copy_stream(&mut self, _: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
+        Ok(size)
+    }
+}
+
+impl<S: Sink> Sink for &mut S {
+    const TAKES_CONTENTS: bool = S::TAKES_CONTENTS;
+
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         (**self).write(bytes)
     }
@@ -88,6 +111,48 @@ impl<W: Write> Sink for WriteSink<W> {
     fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
         let Self { writer, buffer } = self;
         copy_exactly(stream, size, buffer, |bytes| writer.write_all(bytes))
+    }
+}
+
+/// A sink that takes the digest of what goes through it into another.
+pub struct HashingSink<'a, S> {
+    sink: &'a mut S,
+    digest: DigestWriter,
+    buffer: Box<[u8]>,
+}
+
+impl<'a, S: Sink> HashingSink<'a, S> {
+    /// Puts itself before `sink`.
+    pub fn new(sink: &'a mut S) -> Self {
+        Self {
+            sink,
+            digest: DigestWriter::default(),
+            buffer: vec![0; BUFFER].into(),
+        }
+    }
+
+    /// The digest of all bytes.
+    pub fn finish(self) -> Digest {
+        self.digest.finish().0
+    }
+}
+
+impl<S: Sink> Sink for HashingSink<'_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.digest.write_all(bytes)?;
+        self.sink.write(bytes)
+    }
+
+    fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
+        let Self {
+            sink,
+            digest,
+            buffer,
+        } = self;
+        copy_exactly(stream, size, buffer, |bytes| {
+            digest.write_all(bytes)?;
+            sink.write(bytes)
+        })
     }
 }
 

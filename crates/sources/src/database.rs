@@ -203,6 +203,41 @@ impl Database {
         infos.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(infos)
     }
+
+    /// The NAR hashes of some paths; those that are not valid are left out.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be read.
+    pub fn nar_hashes(
+        &self,
+        paths: &[StorePath],
+    ) -> Result<BTreeMap<StorePath, NarHash>, DatabaseError> {
+        let sqlite = |source| DatabaseError::Sqlite {
+            path: self.path.clone(),
+            source,
+        };
+        let mut by_path = self
+            .connection
+            .prepare("select hash from ValidPaths where path = ?1")
+            .map_err(sqlite)?;
+        let mut hashes = BTreeMap::new();
+        for path in paths {
+            let hash = by_path
+                .query_row([path.as_str()], |row| row.get::<_, String>(0))
+                .optional()
+                .map_err(sqlite)?;
+            if let Some(hash) = hash {
+                let hash = NarHash::parse(&hash).map_err(|source| DatabaseError::Hash {
+                    database: self.path.clone(),
+                    path: path.clone(),
+                    source,
+                })?;
+                hashes.insert(path.clone(), hash);
+            }
+        }
+        Ok(hashes)
+    }
 }
 
 /// SQLite could not make or open the files that it shares with writers.

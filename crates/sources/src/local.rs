@@ -1,12 +1,13 @@
 //! The machine's own store, or one below another root directory.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use nix_compat::store_path::ParseStorePathError;
-use nix_compat::{PathInfo, StoreDir, StorePath};
+use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};
 
 use crate::database::{Database, DatabaseError};
 use crate::directory::StoreFiles;
@@ -93,7 +94,23 @@ impl LocalStore {
     ///
     /// See [`DatabaseError`].
     pub fn closure(&self, roots: &[StorePath]) -> Result<Vec<PathInfo>, DatabaseError> {
-        Database::open(&self.root.join("nix/var/nix/db/db.sqlite"))?.closure(&self.store_dir, roots)
+        Database::open(&self.database())?.closure(&self.store_dir, roots)
+    }
+
+    /// The NAR hashes of some paths, from Nix's database. Paths that it does not have are left out.
+    ///
+    /// # Errors
+    ///
+    /// See [`DatabaseError`].
+    pub fn nar_hashes(
+        &self,
+        paths: &[StorePath],
+    ) -> Result<BTreeMap<StorePath, NarHash>, DatabaseError> {
+        Database::open(&self.database())?.nar_hashes(paths)
+    }
+
+    fn database(&self) -> PathBuf {
+        self.root.join("nix/var/nix/db/db.sqlite")
     }
 
     /// The store path that a path of the command line means: itself, the store path that it lies

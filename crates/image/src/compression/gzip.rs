@@ -1,0 +1,136 @@
+//! gzip: independent members of 1 MiB each, which threads compress at the same time and which are
+//! written in order. Any reader of gzip takes several members for one text.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use libdeflater::{CompressionLvl, Compressor};
+
+/// Bytes of a member before compression. It reaches the bytes.
+const MEMBER: usize = 1 << 20;
+
+/// The level at which gzip itself works.
+const LEVEL: i32 = 6;
+
+/// Compresses what is written.
+pub struct Encoder<W> {
+    writer: W,
+    member: Vec<u8>,
+    is_empty: bool,
+    threads: Vec<JoinHandle<()>>,
+    /// Where threads take their work from; gone when there is no more.
+    work: Option<SyncSender<Work>>,
+    /// Results in the order in which they are to be written.
+    results: VecDeque<Receiver<io::Result<Vec<u8>>>>,
+}
+
+struct Work {
+    member: Vec<u8>,
+    result: SyncSender<io::Result<Vec<u8>>>,
+}
+
+impl<W: Write> Encoder<W> {
+    /// Starts the threads.
+    pub fn new(writer: W, threads: usize) -> io::Result<Self> {
+        let level = CompressionLvl::new(LEVEL)
+            .map_err(|_| io::Error::other("libdeflate has no such level"))?;
+        let (work, queue) = sync_channel::<Work>(threads);
+        let queue = Arc::new(Mutex::new(queue));
+        let start = |_| {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || {
+                let mut compressor = Compressor::new(level);
+                loop {
+                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                    let Ok(Work { member, result }) = next else {
+                        return;
+                    };
+                    // Nobody waits for it once the writer has failed.
+                    let _ = result.send(compress(&mut compressor, &member));
+                }
+            })
+        };
+        Ok(Self {
+            writer,
+            member: Vec::with_capacity(MEMBER),
+            is_empty: true,
+            threads: (0..threads).map(start).collect(),
+            work: Some(work),
+            results: VecDeque::new(),
+        })
+    }
+
+    /// Compresses the rest, and writes everything that is not yet written.
+    pub fn finish(mut self) -> io::Result<W> {
+        if !self.member.is_empty() || self.is_empty {
+            self.send()?;
+        }
+        self.work = None;
+        while !self.results.is_empty() {
+            self.receive()?;
+        }
+        for thread in self.threads.drain(..) {
+            thread
+                .join()
+                .map_err(|_| io::Error::other("a thread that compresses has died"))?;
+        }
+        Ok(self.writer)
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        // As much is under way as keeps the threads busy, and no more.
+        while self.results.len() >= 2 * self.threads.len() {
+            self.receive()?;
+        }
+        let member = std::mem::replace(&mut self.member, Vec::with_capacity(MEMBER));
+        let (result, receiver) = sync_channel(1);
+        let died = || io::Error::other("a thread that compresses has died");
+        self.work
+            .as_ref()
+            .ok_or_else(died)?
+            .send(Work { member, result })
+            .map_err(|_| died())?;
+        self.results.push_back(receiver);
+        self.is_empty = false;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let Some(result) = self.results.pop_front() else {
+            return Ok(());
+        };
+        let compressed = result
+            .recv()
+            .map_err(|_| io::Error::other("a thread that compresses has died"))??;
+        self.writer.write_all(&compressed)
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(MEMBER - self.member.len());
+        self.member.extend_from_slice(&bytes[..count]);
+        if self.member.len() == MEMBER {
+            self.send()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One member: libdeflate writes its header without name and time.
+fn compress(compressor: &mut Compressor, member: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressed = vec![0; compressor.gzip_compress_bound(member.len())];
+    let length = compressor
+        .gzip_compress(member, &mut compressed)
+        .map_err(io::Error::other)?;
+    compressed.truncate(length);
+    compressed.shrink_to_fit();
+    Ok(compressed)
+}

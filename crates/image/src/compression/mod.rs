@@ -1,0 +1,229 @@
+//! Compression of layers and archives, by several threads, with the same bytes for any number of
+//! them.
+//!
+//! Digests of compressed layers are kept and compared between machines: the block size, the level
+//! and the compressor's own version reach the bytes, and a change of any is a break of the format
+//! that moves [`Compression::format`].
+
+mod gzip;
+mod zstd;
+
+use std::fmt;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+
+/// Most threads that compress at once: each holds a few MiB.
+const MAX_THREADS: usize = 8;
+
+/// How something is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// Not at all.
+    #[default]
+    None,
+    /// gzip at level 6, in members of 1 MiB each, without names and times.
+    Gzip,
+    /// zstd at this level.
+    Zstd(i32),
+}
+
+/// zstd's own default: smaller than gzip at level 6, and three times as fast.
+const ZSTD_LEVEL: i32 = 3;
+
+/// A text that names no compression.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no compression: none, gzip, zstd or zstd:LEVEL (1 to 19) was expected")]
+pub struct ParseCompressionError(String);
+
+impl FromStr for Compression {
+    type Err = ParseCompressionError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "none" => Ok(Self::None),
+            "gzip" | "gz" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd(ZSTD_LEVEL)),
+            _ => text
+                .strip_prefix("zstd:")
+                .and_then(|level| level.parse().ok())
+                .filter(|level| (1..=19).contains(level))
+                .map(Self::Zstd)
+                .ok_or_else(|| ParseCompressionError(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Gzip => f.write_str("gzip"),
+            Self::Zstd(level) => write!(f, "zstd:{level}"),
+        }
+    }
+}
+
+impl Compression {
+    /// Names everything that reaches the compressed bytes: the same text, the same bytes.
+    pub fn format(self) -> String {
+        match self {
+            Self::None => "none".to_owned(),
+            Self::Gzip => "gzip libdeflate-1.26 level=6 member=1MiB".to_owned(),
+            Self::Zstd(level) => format!(
+                "zstd libzstd-{} level={level} job=2MiB",
+                ::zstd::zstd_safe::version_string()
+            ),
+        }
+    }
+
+    /// Starts to compress to `writer`.
+    ///
+    /// # Errors
+    ///
+    /// The compressor cannot be set up.
+    pub fn encoder<W: Write>(self, writer: W, jobs: NonZeroUsize) -> io::Result<Encoder<W>> {
+        let jobs = jobs.get().min(MAX_THREADS);
+        Ok(Encoder(match self {
+            Self::None => Inner::None(writer),
+            Self::Gzip => Inner::Gzip(gzip::Encoder::new(writer, jobs)?),
+            Self::Zstd(level) => Inner::Zstd(zstd::encoder(writer, level, jobs)?),
+        }))
+    }
+}
+
+/// A writer that compresses to another.
+pub struct Encoder<W: Write>(Inner<W>);
+
+enum Inner<W: Write> {
+    None(W),
+    Gzip(gzip::Encoder<W>),
+    Zstd(::zstd::Encoder<'static, W>),
+}
+
+impl<W: Write> Encoder<W> {
+    /// Writes what is left; gives the writer back.
+    ///
+    /// # Errors
+    ///
+    /// The writer's.
+    pub fn finish(self) -> io::Result<W> {
+        match self.0 {
+            Inner::None(writer) => Ok(writer),
+            Inner::Gzip(encoder) => encoder.finish(),
+            Inner::Zstd(encoder) => encoder.finish(),
+        }
+    }
+}
+
+impl<W: Write> Write for Encoder<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Inner::None(writer) => writer.write(bytes),
+            Inner::Gzip(encoder) => encoder.write(bytes),
+            Inner::Zstd(encoder) => encoder.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Flushing a compressor would put a mark into its bytes.
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Digest;
+
+    fn compress(compression: Compression, bytes: &[u8], jobs: usize, piece: usize) -> Vec<u8> {
+        let mut encoder = compression
+            .encoder(Vec::new(), NonZeroUsize::new(jobs).unwrap())
+            .unwrap();
+        for piece in bytes.chunks(piece) {
+            encoder.write_all(piece).unwrap();
+        }
+        encoder.finish().unwrap()
+    }
+
+    fn decompress(compression: Compression, bytes: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        match compression {
+            Compression::None => out.extend_from_slice(bytes),
+            Compression::Gzip => {
+                flate2::read::MultiGzDecoder::new(bytes)
+                    .read_to_end(&mut out)
+                    .unwrap();
+            }
+            Compression::Zstd(_) => {
+                ::zstd::Decoder::new(bytes)
+                    .unwrap()
+                    .read_to_end(&mut out)
+                    .unwrap();
+            }
+        }
+        out
+    }
+
+    /// Some MiB that compress neither to nothing nor not at all.
+    fn sample() -> Vec<u8> {
+        let mut state = 1u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state >> 24
+        };
+        (0..5 << 20)
+            .map(|at: usize| {
+                if at % 7 < 3 {
+                    next() as u8
+                } else {
+                    (at >> 5) as u8
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn bytes_depend_neither_on_threads_nor_on_the_size_of_writes() {
+        let bytes = sample();
+        for compression in [
+            Compression::None,
+            Compression::Gzip,
+            Compression::Zstd(3),
+            Compression::Zstd(1),
+        ] {
+            let expected = compress(compression, &bytes, 1, bytes.len());
+            assert_eq!(decompress(compression, &expected), bytes);
+            for (jobs, piece) in [(1, 511), (2, 1 << 16), (3, 1 << 20), (16, 70_001)] {
+                assert!(
+                    compress(compression, &bytes, jobs, piece) == expected,
+                    "{compression} {jobs} {piece}"
+                );
+            }
+        }
+    }
+
+    /// A new version of a compressor that writes other bytes must move [`Compression::format`].
+    #[test]
+    fn bytes_are_those_of_the_format_s_name() {
+        let digests = [Compression::Gzip, Compression::Zstd(3)].map(|compression| {
+            Digest::of(&compress(compression, &sample(), 2, 1 << 16)).hex()[..16].to_owned()
+        });
+        assert_eq!(digests, ["7317271f586aaf59", "4e8abcebfccd45d3"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn anything_comes_back(bytes in any::<Vec<u8>>()) {
+            for compression in [Compression::Gzip, Compression::Zstd(3)] {
+                let compressed = compress(compression, &bytes, 2, 100);
+                prop_assert_eq!(&decompress(compression, &compressed), &bytes);
+            }
+        }
+    }
+}
