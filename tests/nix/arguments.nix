@@ -280,6 +280,14 @@ in
   # No commands, so nothing but the program makes the layer.
   modesAlone = plain { modes."/tmp/" = "1777"; };
   digestsOff = streamLayeredImage (some // { digests = false; });
+  # Such a script as nixpkgs' makeWrapper writes.
+  resultOfNixpkgs = runCommand "stream-some" { } ''
+    printf '%s\n' '#! ${bash}/bin/bash -e' \
+      'exec "${hello}/bin/hello"  ${
+        (streamLayeredImage (some // { digests = false; })).conf
+      } "$@" ' > $out
+    chmod +x $out
+  '';
   digestsOn = streamLayeredImage some;
   compressors = map (compressor: buildLayeredImage (some // { inherit compressor; })) [
     "none"

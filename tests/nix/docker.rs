@@ -17,9 +17,21 @@ pub struct Docker {
 impl Docker {
     /// The engine that is to be tested with.
     pub fn find() -> Option<Self> {
+        Self::at("STREAM_LAYERED_TEST_DOCKER_HOST", "a Docker Engine")
+    }
+
+    /// A newer one, which keeps images in containerd.
+    pub fn find_newer() -> Option<Self> {
+        Self::at(
+            "STREAM_LAYERED_TEST_CONTAINERD_DOCKER_HOST",
+            "a newer Docker Engine",
+        )
+    }
+
+    fn at(variable: &str, name: &str) -> Option<Self> {
         Some(Self {
             client: peer::program("STREAM_LAYERED_TEST_DOCKER", "docker")?,
-            host: peer::setting("STREAM_LAYERED_TEST_DOCKER_HOST", "a Docker Engine")?,
+            host: peer::setting(variable, name)?,
         })
     }
 
@@ -55,14 +67,6 @@ impl Docker {
         let temporary = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(temporary.path(), output.stdout).unwrap();
         self.load(temporary.path())
-    }
-
-    /// Whether the engine unpacks archives that zstd has compressed, by the program of that name.
-    pub fn reads_zstd(&self) -> bool {
-        Command::new("zstd")
-            .arg("--version")
-            .output()
-            .is_ok_and(|output| output.status.success())
     }
 
     fn loaded(&self, command: &mut Command) -> Loaded<'_> {

@@ -1,12 +1,14 @@
 //! What nixpkgs' own tests ask of its examples, asked of ours: on the archive, or of a container.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::process::Command;
+
+use serde_json::{Value, json};
 
 use super::Nix;
 use super::archive::Archive;
-use super::docker::Docker;
+use super::docker::{Docker, Loaded};
+use super::peer;
 
 const FILE: &str = "examples.nix";
 
@@ -77,10 +79,20 @@ fn the_tag_without_one_is_known_before_the_build() {
 #[test]
 fn archives_load_compressed_and_not() {
     let Some((nix, docker)) = peers() else { return };
-    for (attribute, kind) in [
-        ("bashLayeredUncompressed", "application/x-tar"),
-        ("bashLayeredZstdCompressed", "application/zstd"),
-        ("layered-image", "application/gzip"),
+    let newer = Docker::find_newer();
+    for (attribute, kind, docker) in [
+        (
+            "bashLayeredUncompressed",
+            "application/x-tar",
+            Some(&docker),
+        ),
+        ("layered-image", "application/gzip", Some(&docker)),
+        // Docker 20.10 does not know zstd.
+        (
+            "bashLayeredZstdCompressed",
+            "application/zstd",
+            newer.as_ref(),
+        ),
     ] {
         let archive = nix.build(FILE, attribute);
         // nixpkgs' mergeImages goes by this.
@@ -90,7 +102,7 @@ fn archives_load_compressed_and_not() {
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), kind);
-        if attribute != "bashLayeredZstdCompressed" || docker.reads_zstd() {
+        if let Some(docker) = docker {
             let image = docker.load(&archive);
             assert_eq!(
                 image.run(&[], &["/bin/bash", "-c", "echo works"]),
@@ -146,7 +158,7 @@ fn files_of_the_store_are_whole() {
     assert!(valid.contains("-myscript"), "{valid}");
 }
 
-fn script(image: &super::docker::Loaded<'_>) -> String {
+fn script(image: &Loaded<'_>) -> String {
     image.inspect()["Config"]["Cmd"][0]
         .as_str()
         .unwrap()
@@ -156,9 +168,10 @@ fn script(image: &super::docker::Loaded<'_>) -> String {
 #[test]
 fn a_server_serves() {
     let Some((nix, docker)) = peers() else { return };
+    let stream = nix.build(FILE, "serverStream");
     for image in [
         docker.load(&nix.build(FILE, "serverLayered")),
-        docker.load_from(&nix.build(FILE, "serverStream")),
+        docker.load_as(&stream, "web-server:stream"),
     ] {
         assert!(image.inspect()["Config"]["ExposedPorts"]["8080/tcp"].is_object());
         let server = image.start(&[]);
@@ -362,25 +375,18 @@ fn another_architecture_is_told() {
 }
 
 #[test]
-fn other_tools_take_the_archive() {
+fn skopeo_takes_the_archive() {
     let Some(nix) = Nix::find() else { return };
-    let Some(skopeo) = super::peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo") else {
+    let Some(skopeo) = peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo") else {
         return;
     };
-    let archive = nix.build(FILE, "layered-image");
+    let archive = nix.build(FILE, "bashLayeredUncompressed");
+    let reference = format!("docker-archive:{}", archive.display());
     let output = Command::new(skopeo)
         .arg("inspect")
-        .arg(format!("docker-archive:{}", archive.display()))
+        .arg(reference)
         .output()
         .unwrap();
-    let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(seen["RepoTags"], serde_json::json!([]));
-    assert_eq!(
-        seen["Layers"].as_array().unwrap().len(),
-        file(&nix, "layered-image").diff_ids().len()
-    );
-    assert_eq!(
-        fs::metadata(&archive).unwrap().permissions().readonly(),
-        true
-    );
+    let seen: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(seen["Layers"], json!(Archive::read(&archive).diff_ids()));
 }

@@ -61,6 +61,7 @@ let
       inherit lib system stdenv;
       stdenvNoCC = stdenv;
       pkgs = final;
+      pkgsStatic = final;
       buildPackages = final;
       callPackage = lib.callPackageWith final;
       extend =
