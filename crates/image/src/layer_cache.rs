@@ -172,8 +172,8 @@ fn parse_line(line: &[u8]) -> Option<(LayerKey, LayerDigest)> {
         return None;
     }
     let mut parts = entry.split(' ');
-    let key = LayerKey(Digest::parse(parts.next()?).ok()?);
-    let diff_id = Digest::parse(parts.next()?).ok()?;
+    let key = LayerKey(Digest::from_hex(parts.next()?).ok()?);
+    let diff_id = Digest::from_hex(parts.next()?).ok()?;
     let size = parts.next()?.parse().ok()?;
     parts
         .next()
