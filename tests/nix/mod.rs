@@ -1,6 +1,8 @@
 //! The Nix side, built by real Nix on the package set in `tests/nixpkgs`, and its images in a real
 //! Docker Engine.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
+
 mod archive;
 mod arguments;
 mod docker;
