@@ -7,10 +7,13 @@ mod args;
 mod image_input;
 mod input;
 mod layer_memory;
+mod manual;
+mod nix;
 mod place;
 mod plan;
 mod progress;
 mod report;
+mod result;
 mod stream;
 
 use std::process::ExitCode;
@@ -29,6 +32,9 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::page(),
+        Command::Nix(step) => nix::run(&step),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -66,6 +66,22 @@ impl Slot {
     }
 }
 
+/// Takes the digests of `layers` with `jobs` threads.
+///
+/// # Errors
+///
+/// A layer cannot be read.
+pub fn take_digests(
+    layers: &[Layer<'_>],
+    trees: &dyn Trees,
+    rules: &TarRules,
+    jobs: NonZeroUsize,
+) -> Result<Vec<LayerDigest>, Error> {
+    with_digests(layers, trees, rules, jobs, |digests| {
+        (0..layers.len()).map(|index| digests.wait(index)).collect()
+    })
+}
+
 /// Runs `body` while `jobs` threads take the digests of `layers`, lower ones first.
 ///
 /// # Errors
