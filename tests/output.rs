@@ -187,7 +187,7 @@ fn nothing_is_left_of_a_run_that_was_stopped() {
         fs::read_to_string(&fixture.image).unwrap(),
         "the image before"
     );
-    assert_eq!(fixture.left(), [fixture.image.clone()]);
+    assert_eq!(fixture.left(), std::slice::from_ref(&fixture.image));
 }
 
 #[test]
