@@ -20,6 +20,7 @@ pub mod time;
 
 mod digests;
 mod error;
+mod kernel_copy;
 mod layers;
 
 pub use compression::Compression;
