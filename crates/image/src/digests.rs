@@ -10,7 +10,24 @@ use nix_compat::tree::Trees;
 use crate::digest::DigestWriter;
 use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
 use crate::tar::TarRules;
-use crate::{Error, Layer, LayerDigest, Promise, StoreLayer};
+use crate::{Error, Image, Layer, LayerDigest, Promise, StoreLayer};
+
+/// The digests of an image's layers, bottom first, taken by `jobs` threads where they are not
+/// known. Nothing is written.
+///
+/// # Errors
+///
+/// A layer cannot be read.
+pub fn layer_digests(
+    image: &Image,
+    trees: &dyn Trees,
+    jobs: NonZeroUsize,
+) -> Result<Vec<LayerDigest>, Error> {
+    let layers = image.layers();
+    with_digests(&layers, trees, &image.rules, jobs, |digests| {
+        (0..layers.len()).map(|index| digests.wait(index)).collect()
+    })
+}
 
 /// The digests, each there as soon as a thread has taken it.
 pub(crate) struct Digests {

@@ -23,6 +23,7 @@ mod layers;
 
 pub use compression::Compression;
 pub use digest::Digest;
+pub use digests::layer_digests;
 pub use error::Error;
 pub use layers::{Image, Layer, LayerDigest, Promise, Root, StoreLayer};
 pub use output::Output;
