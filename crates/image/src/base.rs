@@ -164,7 +164,10 @@ impl BaseImage {
             .map(|(name, diff_id)| {
                 let member =
                     find(name).ok_or_else(|| form(format!("its layer {name} is not there")))?;
-                let diff_id = Digest::parse(diff_id.as_str().unwrap_or_default())
+                let diff_id = diff_id
+                    .as_str()
+                    .unwrap_or_default()
+                    .parse()
                     .map_err(|error| form(format!("its {}: {error}", manifest.config)))?;
                 let content = match &member.layer_of {
                     BaseContent::File(size) => BaseContent::File(*size),

@@ -161,7 +161,7 @@ impl Conf {
             root: Root::Tar {
                 name: self.customisation_layer,
                 file: directory.join("layer.tar"),
-                diff_id: checksum.and_then(|text| Digest::parse(text.trim_end()).ok()),
+                diff_id: checksum.and_then(|text| Digest::from_hex(text.trim_end()).ok()),
             },
             repo_tags: vec![self.repo_tag],
         })
@@ -184,7 +184,9 @@ fn promises(raw: &Raw) -> Result<Vec<Option<Promise>>, ConfError> {
     raw.store_layer_digests
         .iter()
         .map(|RawDigest { diff_id, size }| {
-            let diff_id = Digest::parse(diff_id).map_err(|error| wrong(error.to_string()))?;
+            let diff_id = diff_id
+                .parse()
+                .map_err(|error: crate::digest::ParseDigestError| wrong(error.to_string()))?;
             Ok(Some(Promise::Given(LayerDigest {
                 diff_id,
                 size: *size,

@@ -1,23 +1,55 @@
-//! SHA-256 digests, as images name layers, configurations and blobs by.
+//! SHA-256 digests, as images name layers, configurations and blobs by: `sha256:` and 64 digits of
+//! base 16.
 
 use std::fmt;
 use std::io::{self, Write};
+use std::str::FromStr;
 
+use data_encoding::HEXLOWER;
 use ring::digest::{Context, SHA256, digest};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A SHA-256 digest. Printed as `sha256:` and base 16.
+/// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest(pub [u8; 32]);
+pub struct Digest([u8; 32]);
 
 /// A text that is no digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no digest: `sha256:` and 64 digits of base 16 were expected")]
-pub struct ParseDigestError(String);
+#[error("`{text}` is no digest: `sha256:` and 64 digits of base 16 in small letters were expected")]
+pub struct ParseDigestError {
+    /// The start of what was read.
+    pub text: String,
+}
 
 impl Digest {
+    /// The digest whose 32 bytes are known already.
+    pub const fn from_sha256(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self::from_ring(&digest(&SHA256, bytes))
+    }
+
+    /// Base 16 alone, as file names have it.
+    pub fn hex(&self) -> String {
+        HEXLOWER.encode(&self.0)
+    }
+
+    /// Reads base 16 alone.
+    ///
+    /// # Errors
+    ///
+    /// The text is not 64 digits in small letters.
+    pub fn from_hex(hex: &str) -> Result<Self, ParseDigestError> {
+        let bytes = HEXLOWER.decode(hex.as_bytes()).ok();
+        bytes
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(Self)
+            .ok_or_else(|| ParseDigestError {
+                text: hex.chars().take(200).collect(),
+            })
     }
 
     fn from_ring(digest: &ring::digest::Digest) -> Self {
@@ -25,47 +57,16 @@ impl Digest {
         bytes.copy_from_slice(digest.as_ref());
         Self(bytes)
     }
+}
 
-    /// Base 16 alone, as file names have it.
-    pub fn hex(&self) -> String {
-        use fmt::Write as _;
-        self.0
-            .iter()
-            .fold(String::with_capacity(64), |mut hex, byte| {
-                // Writing to a string does not fail.
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
-    }
+impl FromStr for Digest {
+    type Err = ParseDigestError;
 
-    /// Reads 64 digits of base 16, with or without `sha256:` before them.
-    ///
-    /// # Errors
-    ///
-    /// The text is something else.
-    pub fn parse(text: &str) -> Result<Self, ParseDigestError> {
-        let hex = text.strip_prefix("sha256:").unwrap_or(text).as_bytes();
-        let digit = |byte: u8| match byte {
-            b'0'..=b'9' => Some(byte - b'0'),
-            b'a'..=b'f' => Some(byte - b'a' + 10),
-            _ => None,
+    fn from_str(text: &str) -> Result<Self, ParseDigestError> {
+        let error = || ParseDigestError {
+            text: text.chars().take(200).collect(),
         };
-        let mut digest = [0; 32];
-        let whole = hex.len() == 64
-            && digest
-                .iter_mut()
-                .zip(hex.chunks_exact(2))
-                .all(|(byte, pair)| {
-                    digit(pair[0])
-                        .zip(digit(pair[1]))
-                        .map(|(high, low)| *byte = high << 4 | low)
-                        .is_some()
-                });
-        if whole {
-            Ok(Self(digest))
-        } else {
-            Err(ParseDigestError(text.chars().take(100).collect()))
-        }
+        Self::from_hex(text.strip_prefix("sha256:").ok_or_else(error)?).map_err(|_| error())
     }
 }
 
@@ -81,39 +82,88 @@ impl fmt::Debug for Digest {
     }
 }
 
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
 /// A writer that keeps nothing but the digest and the length of what it is given.
 ///
 /// The SHA-256 is `ring`'s: with the processor's SHA instructions it is as fast as any other, and
 /// without them about twice as fast as portable code.
+#[derive(Clone)]
 pub struct DigestWriter {
-    hasher: Context,
+    context: Context,
     length: u64,
 }
 
 impl Default for DigestWriter {
     fn default() -> Self {
         Self {
-            hasher: Context::new(&SHA256),
+            context: Context::new(&SHA256),
             length: 0,
         }
     }
 }
 
 impl DigestWriter {
+    /// Takes some more bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.context.update(bytes);
+        self.length += bytes.len() as u64;
+    }
+
     /// The digest of all bytes so far, and how many they were.
     pub fn finish(self) -> (Digest, u64) {
-        (Digest::from_ring(&self.hasher.finish()), self.length)
+        (Digest::from_ring(&self.context.finish()), self.length)
     }
 }
 
 impl Write for DigestWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.hasher.update(bytes);
-        self.length += bytes.len() as u64;
+        self.update(bytes);
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_back() {
+        let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let digest = Digest::of(b"");
+        assert_eq!(digest.to_string(), text);
+        assert_eq!(text.parse(), Ok(digest));
+        assert_eq!(Digest::from_hex(&digest.hex()), Ok(digest));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let hex = Digest::of(b"").hex();
+        for text in [
+            "",
+            "sha256:",
+            "md5:00",
+            &hex,
+            &format!("sha256:{}", hex.to_uppercase()),
+            &format!("sha256:{hex}0"),
+        ] {
+            assert!(text.parse::<Digest>().is_err(), "{text}");
+        }
     }
 }

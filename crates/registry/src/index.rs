@@ -1,0 +1,149 @@
+//! Images for several platforms under one tag, also when each comes from another machine.
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Place, Result};
+use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX, Platform, object, same_platform};
+use crate::repository::Repository;
+use image::Digest;
+
+/// An image's configuration is read up to this size, to find its platform.
+const CONFIG_LIMIT: u64 = 8 << 20;
+
+/// How often an index is written again because someone else wrote it at the same time.
+const RACES: u32 = 5;
+
+/// The annotation by which BuildKit ties an attestation to the manifest that it is about.
+const ATTESTS: &str = "vnd.docker.reference.digest";
+
+impl Repository<'_> {
+    /// Makes `image`, which must name its platform and stand in the repository, the one for that
+    /// platform in the index under `tag`. The others stay. Without an index, one is made; an
+    /// image that stands there by itself becomes a part of it.
+    ///
+    /// Gives the digest of the index.
+    ///
+    /// # Errors
+    /// When the registry cannot be asked or refuses, or what stands there cannot be understood.
+    pub fn put_in_index(&self, tag: &str, image: &Descriptor) -> Result<Digest> {
+        let place = self.place(format!("index {tag}"));
+        let Some(platform) = &image.platform else {
+            return Err(Error::Answer {
+                place,
+                why: "the image to add has no platform".to_owned(),
+            });
+        };
+        self.edit_index(tag, image, |entries| {
+            let replaced: Vec<_> = entries
+                .iter()
+                .filter(|entry| {
+                    platform_of(entry).is_some_and(|other| same_platform(platform, &other))
+                })
+                .filter_map(|entry| entry["digest"].as_str().map(str::to_owned))
+                .filter(|digest| *digest != image.digest.to_string())
+                .collect();
+            entries.retain(|entry| {
+                let same = platform_of(entry).is_some_and(|other| same_platform(platform, &other));
+                // What was said about an image goes with it.
+                let attests = entry["annotations"][ATTESTS].as_str().unwrap_or_default();
+                !same && !replaced.iter().any(|replaced| replaced == attests)
+            });
+            entries.push(json!(image));
+            // The same index, in whichever order its parts were added.
+            entries.sort_by_cached_key(|entry| {
+                let platform = platform_of(entry).unwrap_or_default();
+                (matches!(platform.os.as_str(), "" | "unknown"), platform)
+            });
+        })
+    }
+
+    /// Changes the index under `tag` until the registry has it with `entry` in it.
+    pub(crate) fn edit_index(
+        &self,
+        tag: &str,
+        entry: &Descriptor,
+        edit: impl Fn(&mut Vec<Value>),
+    ) -> Result<Digest> {
+        let place = self.place(format!("index {tag}"));
+        let mut standing = self.manifest(tag)?;
+        for _ in 0..RACES {
+            let mut index = self.as_index(standing.as_ref(), &place)?;
+            match index.get_mut("manifests") {
+                Some(Value::Array(entries)) => edit(entries),
+                _ => {
+                    return Err(Error::Answer {
+                        place,
+                        why: "the index lists no manifests".to_owned(),
+                    });
+                }
+            }
+            let bytes = serde_json::to_vec(&index).map_err(|error| Error::Answer {
+                place: place.clone(),
+                why: error.to_string(),
+            })?;
+            let digest = Digest::of(&bytes);
+            if standing
+                .as_ref()
+                .is_some_and(|standing| standing.digest == digest)
+            {
+                return Ok(digest);
+            }
+            let media_type = index
+                .get("mediaType")
+                .and_then(Value::as_str)
+                .unwrap_or(OCI_INDEX);
+            self.put_manifest(tag, media_type, &bytes)?;
+            // The protocol knows no "only if unchanged": whoever writes last wins, so see who did.
+            standing = self.manifest(tag)?;
+            let listed = standing.as_ref().map(|manifest| &manifest.document);
+            if let Some(Document::Index { manifests }) = listed
+                && manifests.iter().any(|manifest| {
+                    manifest.digest == entry.digest && manifest.platform == entry.platform
+                })
+            {
+                return Ok(standing.map_or(digest, |standing| standing.digest));
+            }
+        }
+        let why = format!("others wrote it {RACES} times while it was being written; try again");
+        Err(Error::Answer { place, why })
+    }
+
+    /// What stands under a tag, as an index to change.
+    fn as_index(&self, standing: Option<&Manifest>, place: &Place) -> Result<Map<String, Value>> {
+        let unusable = |why: String| Error::Answer {
+            place: place.clone(),
+            why,
+        };
+        let entries = match standing {
+            None => json!([]),
+            Some(manifest) => match &manifest.document {
+                Document::Index { .. } => return object(&manifest.bytes).map_err(unusable),
+                Document::Image { config, .. } => {
+                    let bytes = self.blob_bytes(config.digest, config.size, CONFIG_LIMIT)?;
+                    let platform: Platform = serde_json::from_slice(&bytes).map_err(|error| {
+                        unusable(format!(
+                            "the configuration of the image that stands there: {error}"
+                        ))
+                    })?;
+                    json!([Descriptor {
+                        media_type: manifest.media_type.clone(),
+                        digest: manifest.digest,
+                        size: manifest.bytes.len() as u64,
+                        artifact_type: None,
+                        platform: Some(platform),
+                        annotations: Default::default(),
+                    }])
+                }
+            },
+        };
+        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+        match index {
+            Value::Object(index) => Ok(index),
+            _ => Ok(Map::new()),
+        }
+    }
+}
+
+fn platform_of(entry: &Value) -> Option<Platform> {
+    serde_json::from_value(entry.get("platform")?.clone()).ok()
+}

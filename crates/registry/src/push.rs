@@ -1,0 +1,307 @@
+//! A push: first the blobs that the repository lacks, several at once; then the manifest.
+//!
+//! The manifest goes last, and only when everything it lists has arrived. So a push that dies
+//! leaves no tag on a broken image, and the next one finds what arrived and sends the rest.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use ureq::http::Method;
+
+use crate::blob::{Blob, Content};
+use crate::error::{Error, Result};
+use crate::manifest::{self, Manifest, is_foreign};
+use crate::manner::Manner;
+use crate::progress::{Arrival, Arrived, Event, Meter, Observer, Summary};
+use crate::repository::{Repository, Stored};
+use crate::session::Session;
+use crate::upload::Upload;
+use crate::url::escape;
+use image::Digest;
+
+/// How a push goes about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushOptions {
+    /// How many blobs are sent at once.
+    pub jobs: usize,
+    /// Repositories of the same registry that may have any of the blobs.
+    pub mount_from: Vec<String>,
+    /// The largest body of a request, in bytes, for registries behind a proxy that limits it.
+    /// Without one, a limit is found out from the registry's refusal.
+    pub chunk_size: Option<u64>,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self {
+            jobs: 4,
+            mount_from: Vec::new(),
+            chunk_size: None,
+        }
+    }
+}
+
+/// What came of the wish to take a blob over.
+enum Mount {
+    Done,
+    /// The registry may have opened an upload instead.
+    Refused(Option<Session>),
+}
+
+/// A push into one repository.
+pub struct Push<'a> {
+    repository: &'a Repository<'a>,
+    options: PushOptions,
+    observer: &'a dyn Observer,
+    /// Blobs of manifests that stand in the repository, with their sizes.
+    listed: BTreeMap<Digest, u64>,
+    /// Tags and what stands under them.
+    standing: BTreeMap<String, Digest>,
+    arrived: BTreeMap<Digest, Arrived>,
+    /// Blobs that were not looked for because a manifest lists them.
+    trusted: Vec<&'a dyn Blob>,
+    manner: Manner,
+    bytes_out: AtomicU64,
+}
+
+impl<'a> Push<'a> {
+    /// A push into `repository`, which must have been opened for [`crate::Access::Push`].
+    pub fn new(
+        repository: &'a Repository<'a>,
+        options: PushOptions,
+        observer: &'a dyn Observer,
+    ) -> Self {
+        let manner = Manner::new(options.chunk_size);
+        Self {
+            repository,
+            options,
+            observer,
+            listed: BTreeMap::new(),
+            standing: BTreeMap::new(),
+            arrived: BTreeMap::new(),
+            trusted: Vec::new(),
+            manner,
+            bytes_out: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts the blobs of a manifest that stands in the repository as being there: the registry
+    /// is not asked for each. Should it turn out that one is not, they are all looked for.
+    pub fn stands(&mut self, manifest: &Manifest) {
+        self.listed
+            .extend(manifest.blobs().map(|blob| (blob.digest, blob.size)));
+        self.standing
+            .insert(manifest.identifier.clone(), manifest.digest);
+    }
+
+    /// Brings these blobs into the repository, and tells how, in their order.
+    ///
+    /// # Errors
+    /// The first that occurs; what was on its way is then stopped.
+    pub fn blobs(&mut self, blobs: &[&'a dyn Blob]) -> Result<Vec<Arrived>> {
+        // Of several blobs with the same digest, the first is sent.
+        let mut first: BTreeMap<Digest, usize> = BTreeMap::new();
+        let mut results: Vec<Option<Arrived>> = vec![None; blobs.len()];
+        let mut todo = Vec::new();
+        for (index, blob) in blobs.iter().enumerate() {
+            match blob.content() {
+                Content::Known { digest, .. } => {
+                    if let Some(arrived) = self.arrived.get(&digest) {
+                        results[index] = Some(*arrived);
+                    } else if first.insert(digest, index).is_none() {
+                        todo.push(index);
+                    }
+                }
+                Content::Unknown => todo.push(index),
+            }
+        }
+        for (index, arrived, trusted) in self.bring(blobs, &todo)? {
+            results[index] = Some(arrived);
+            self.arrived.entry(arrived.digest).or_insert(arrived);
+            if trusted {
+                self.trusted.push(blobs[index]);
+            }
+        }
+        let all = blobs
+            .iter()
+            .zip(results)
+            .map(|(blob, result)| match (result, blob.content()) {
+                (Some(arrived), _) => Ok(arrived),
+                (None, Content::Known { digest, .. }) => self
+                    .arrived
+                    .get(&digest)
+                    .copied()
+                    .ok_or_else(|| Error::BlobUnknown { name: blob.name() }),
+                (None, Content::Unknown) => Err(Error::BlobUnknown { name: blob.name() }),
+            });
+        all.collect()
+    }
+
+    /// Brings the blobs at these indices, on several threads.
+    fn bring(&self, blobs: &[&'a dyn Blob], todo: &[usize]) -> Result<Vec<(usize, Arrived, bool)>> {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Vec::new());
+        let failure = Mutex::new(None);
+        let work = || {
+            while let Some(&index) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if self.manner.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                match self.one(blobs[index]) {
+                    Ok((arrived, trusted)) => {
+                        done.lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .push((index, arrived, trusted));
+                    }
+                    Err(error) => {
+                        self.manner.stop.store(true, Ordering::Relaxed);
+                        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        if !matches!(error, Error::Stopped) {
+                            failure.get_or_insert(error);
+                        }
+                        return;
+                    }
+                }
+            }
+        };
+        thread::scope(|scope| {
+            // This thread is one of them.
+            for _ in 1..self.options.jobs.min(todo.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None if self.manner.stop.load(Ordering::Relaxed) => Err(Error::Stopped),
+            None => Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
+    /// Brings one blob. Tells, too, whether it was taken for there without a look.
+    fn one(&self, blob: &'a dyn Blob) -> Result<(Arrived, bool)> {
+        let name = blob.name();
+        let arrived = |digest, size, how| {
+            let arrived = Arrived { digest, size, how };
+            self.observer.event(&name, &Event::Arrived(arrived));
+            arrived
+        };
+        let mut session = None;
+        if let Content::Known { digest, size } = blob.content() {
+            let listed = self.listed.get(&digest) == Some(&size);
+            if listed || self.repository.has_blob(digest, size)? {
+                return Ok((arrived(digest, size, Arrival::Present), listed));
+            }
+            session = match self.mount(blob, digest)? {
+                Mount::Done => return Ok((arrived(digest, size, Arrival::Mounted), false)),
+                Mount::Refused(session) => session,
+            };
+        }
+        let meter = Meter::new(self.observer, &self.bytes_out, name.clone());
+        let upload = Upload {
+            repository: self.repository,
+            blob,
+            manner: &self.manner,
+            meter,
+            vain_streams: 0,
+            furthest: 0,
+        };
+        let (digest, size) = upload.run(session)?;
+        Ok((arrived(digest, size, Arrival::Sent), false))
+    }
+
+    /// Asks the registry to take the blob over from another of its repositories.
+    fn mount(&self, blob: &dyn Blob, digest: Digest) -> Result<Mount> {
+        let mut session = None;
+        for source in blob.mount_from().iter().chain(&self.options.mount_from) {
+            if source == self.repository.name() {
+                continue;
+            }
+            let repository = self.repository.with_sources([source.as_str()]);
+            let place = repository.place(format!("mount of blob {digest} from {source}"));
+            let path = format!("blobs/uploads/?mount={digest}&from={}", escape(source));
+            let call = repository.call(Method::POST, &path, place.clone())?;
+            let answer = match repository.client.answer(&call, Some(&[])) {
+                Ok(answer) => answer,
+                // That repository is not for us; this one may well be.
+                Err(Error::Unauthorized { .. } | Error::Status { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            match answer.status.as_u16() {
+                201 => {
+                    repository.expect_digest(&answer, &place, digest)?;
+                    return Ok(Mount::Done);
+                }
+                202 if session.is_none() => session = Some(Session::of(&answer, &place)?),
+                _ => {}
+            }
+        }
+        Ok(Mount::Refused(session))
+    }
+
+    /// Puts the image's manifest under `identifier`, a tag or its own digest. Where the very same
+    /// manifest [`stands`](Self::stands) under that tag, nothing is sent.
+    ///
+    /// # Errors
+    /// When a blob that it lists did not arrive in this push, or the registry refuses it.
+    pub fn manifest(&mut self, identifier: &str, media_type: &str, bytes: &[u8]) -> Result<Stored> {
+        let place = self
+            .repository
+            .place(format!("push of manifest {identifier}"));
+        let manifest = Manifest::read(identifier, media_type, bytes.to_vec()).map_err(|why| {
+            Error::Answer {
+                place: place.clone(),
+                why,
+            }
+        })?;
+        let missing = manifest
+            .blobs()
+            .find(|blob| !is_foreign(&blob.media_type) && !self.arrived.contains_key(&blob.digest));
+        if let Some(missing) = missing {
+            return Err(Error::Incomplete {
+                place,
+                digest: missing.digest,
+            });
+        }
+        if self.standing.get(identifier) == Some(&manifest.digest) {
+            return Ok(Stored {
+                digest: manifest.digest,
+                subject_noted: false,
+            });
+        }
+        match self
+            .repository
+            .put_manifest(identifier, &manifest.media_type, bytes)
+        {
+            Err(error) if error.has_code(&manifest::BLOB_UNKNOWN) && !self.trusted.is_empty() => {
+                self.distrust()?;
+                self.repository
+                    .put_manifest(identifier, &manifest.media_type, bytes)
+            }
+            other => other,
+        }
+    }
+
+    /// Looks for every blob that was only said to be there, and sends those that are not.
+    fn distrust(&mut self) -> Result<()> {
+        self.listed.clear();
+        let blobs = std::mem::take(&mut self.trusted);
+        for blob in &blobs {
+            if let Content::Known { digest, .. } = blob.content() {
+                self.arrived.remove(&digest);
+            }
+        }
+        self.blobs(&blobs).map(|_| ())
+    }
+
+    /// What this push did so far.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        self.arrived
+            .values()
+            .for_each(|arrived| summary.add(arrived));
+        summary
+    }
+}

@@ -1,0 +1,12 @@
+//! The crate against registries: one that fails on purpose, and a real one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod double;
+mod faults;
+mod http;
+mod proxies;
+mod pulls;
+mod pushes;
+mod real;
+mod support;
