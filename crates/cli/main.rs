@@ -7,6 +7,7 @@ mod args;
 mod image_input;
 mod input;
 mod layer_memory;
+mod load;
 mod place;
 mod plan;
 mod progress;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Load(args) => load::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -91,7 +91,7 @@ fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
 }
 
 /// `--jobs`, what Nix gives a build, or one for each processor.
-fn jobs(option: Option<NonZeroUsize>) -> NonZeroUsize {
+pub fn jobs(option: Option<NonZeroUsize>) -> NonZeroUsize {
     let of_nix = || {
         std::env::var("NIX_BUILD_CORES")
             .ok()?

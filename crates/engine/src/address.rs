@@ -87,7 +87,9 @@ fn parse(text: &str) -> Result<Address, &'static str> {
             .map_err(|_| "only an engine on this machine is spoken to, as tcp://127.0.0.1:PORT")?
     };
     if !ip.is_loopback() {
-        return Err("only an engine on this machine is spoken to; `ssh -L` brings another one here");
+        return Err(
+            "only an engine on this machine is spoken to; `ssh -L` brings another one here",
+        );
     }
     Ok(Address::Tcp(SocketAddr::new(ip, port)))
 }
@@ -117,7 +119,10 @@ mod tests {
     #[test]
     fn addresses() {
         let tcp = |text: &str| Ok(Address::Tcp(text.parse().unwrap()));
-        assert_eq!(parse("unix:///a/b.sock"), Ok(Address::Unix("/a/b.sock".into())));
+        assert_eq!(
+            parse("unix:///a/b.sock"),
+            Ok(Address::Unix("/a/b.sock".into()))
+        );
         assert_eq!(parse("tcp://127.0.0.1:2375"), tcp("127.0.0.1:2375"));
         assert_eq!(parse("tcp://localhost:2375/"), tcp("127.0.0.1:2375"));
         assert_eq!(parse("tcp://[::1]:1"), tcp("[::1]:1"));

@@ -11,8 +11,10 @@ mod find;
 mod http;
 mod load;
 mod present;
+mod probe;
+mod send;
 mod socket;
 
 pub use error::{Error, Tried};
 pub use find::{Choice, Engine, find};
-pub use load::{Loaded, Observer, load};
+pub use load::{Loaded, Observer, Options, load};
