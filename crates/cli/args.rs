@@ -6,6 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image::Compression;
 
+/// One second after 1970 began, as Nix dates its files.
+pub const DEFAULT_TIME: &str = "@1";
+/// root.
+pub const DEFAULT_OWNER: &str = "0:0:root:root";
+/// As nixpkgs has it.
+pub const DEFAULT_MAX_LAYERS: usize = 100;
+
 /// Turn the closure of Nix store paths into a layered, reproducible container image.
 ///
 /// `stream-layered /nix/store/…-hello | docker load` loads an image that runs hello.
@@ -29,6 +36,16 @@ pub enum Command {
     Plan(PlanArgs),
     /// Load the image into docker or podman; what it has already is not sent.
     Load(LoadArgs),
+    /// Print what completes the command line in a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page.
+    Man,
+    /// A step of the Nix side's derivations.
+    #[command(subcommand, hide = true)]
+    Nix(crate::nix::Step),
 }
 
 /// Arguments of `stream`.
@@ -169,7 +186,8 @@ pub struct ImageArgs {
 #[command(next_help_heading = "Image")]
 pub struct NameArgs {
     /// The image's name and tag.
-    #[arg(short = 't', value_name = "NAME:TAG", conflicts_with_all = ["name", "tag"])]
+    // The long name is that of nixpkgs' streamer.
+    #[arg(short = 't', alias = "repo_tag", value_name = "NAME:TAG", conflicts_with_all = ["name", "tag"])]
     pub repo_tag: Option<String>,
     /// The image's name [default: the first package's].
     #[arg(long, value_name = "NAME")]
@@ -211,16 +229,16 @@ pub struct SettingArgs {
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
     /// When the image was created: ISO 8601, @SECONDS, YYYYMMDDHHMMSS or now.
-    #[arg(long, value_name = "TIME", default_value = "@1")]
+    #[arg(long, value_name = "TIME", default_value = DEFAULT_TIME)]
     pub created: String,
     /// Time of the files in store layers, in the same forms.
-    #[arg(long, value_name = "TIME", default_value = "@1")]
+    #[arg(long, value_name = "TIME", default_value = DEFAULT_TIME)]
     pub mtime: String,
     /// Owner of the files in store layers.
     #[arg(
         long,
         value_name = "UID:GID[:USER:GROUP]",
-        default_value = "0:0:root:root"
+        default_value = DEFAULT_OWNER
     )]
     pub owner: String,
     /// An image to stand on: a docker-archive.
@@ -236,7 +254,7 @@ pub struct LayerArgs {
     #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = StrategyArg::Auto)]
     pub strategy: StrategyArg,
     /// Most layers of the image: the base image's, the store layers, and the one of its root.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
 }
 
@@ -247,4 +265,13 @@ pub enum StrategyArg {
     Popularity,
     /// nixpkgs' since 25.11: the largest paths get a layer each, with what they alone need.
     Auto,
+}
+
+impl From<StrategyArg> for layering::Strategy {
+    fn from(strategy: StrategyArg) -> Self {
+        match strategy {
+            StrategyArg::Popularity => Self::Popularity,
+            StrategyArg::Auto => Self::Auto,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! From what was typed to the image that is to be made.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::base::BaseImage;
@@ -33,9 +34,9 @@ pub struct ImageInput {
 pub fn resolve(args: &ImageArgs) -> Result<ImageInput> {
     let store = input::store(&args.store)?;
     let now = Timestamp::now();
-    match &args.conf {
+    match input::conf(args, &store)? {
         Some(file) => {
-            let bytes = input::read_input(file)?;
+            let bytes = input::read_input(&file)?;
             let conf = Conf::parse(&bytes, now).with_context(|| format!("{}", file.display()))?;
             let mut image = conf.into_image(|path| store.locate(path))?;
             if let [of_conf] = image.repo_tags.as_mut_slice() {
@@ -170,7 +171,7 @@ fn config(settings: &SettingArgs, root: &RootTree) -> Result<Value> {
         None => Map::new(),
         Some(text) => {
             let bytes = match text.strip_prefix('@') {
-                Some(file) => input::read_input(&file.into())?,
+                Some(file) => input::read_input(Path::new(file))?,
                 None => text.as_bytes().to_vec(),
             };
             serde_json::from_slice(&bytes).context("--config: a JSON object was expected")?

@@ -1,17 +1,20 @@
 //! From what was typed to a store, the paths that are meant, and their closure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use layering::{Closure, Plan, Request, Strategy};
+use image::conf::Conf;
+use image::time::Timestamp;
+use layering::{Closure, Plan, PlannedLayer, Reason, Request};
 use nix_compat::StorePath;
 use sources::{Graph, LocalStore};
 
 use crate::UsageError;
-use crate::args::{ImageArgs, LayerArgs, StrategyArg};
+use crate::args::{ImageArgs, LayerArgs};
+use crate::result;
 
 /// Most bytes of a file that describes a closure or an image.
 const MAX_INPUT: u64 = 1 << 30;
@@ -115,10 +118,7 @@ pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Pla
         return Err(UsageError(usage).into());
     }
     let request = Request {
-        strategy: match args.strategy {
-            StrategyArg::Popularity => Strategy::Popularity,
-            StrategyArg::Auto => Strategy::Auto,
-        },
+        strategy: args.strategy.into(),
         max_store_layers,
         hidden: wanted.hidden.clone(),
     };
@@ -127,8 +127,41 @@ pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Pla
     Ok(plan)
 }
 
+/// The configuration that describes the image: `--conf`, or that of a PATH which is the result of
+/// streamLayeredImage.
+pub fn conf(args: &ImageArgs, store: &LocalStore) -> Result<Option<PathBuf>> {
+    match &args.conf {
+        Some(file) => Ok(Some(file.clone())),
+        None => result::configuration(args, store),
+    }
+}
+
+/// The plan of an image that a configuration describes.
+pub fn plan_of_conf(conf: &Path, store: &LocalStore) -> Result<Plan> {
+    let context = || format!("{}", conf.display());
+    let conf = Conf::parse(&read_input(conf)?, Timestamp::now()).with_context(context)?;
+    let paths: Vec<StorePath> = conf
+        .store_layers
+        .iter()
+        .flat_map(|layer| layer.paths.clone())
+        .collect();
+    let infos = store.closure(&paths)?;
+    let sizes: BTreeMap<&StorePath, u64> = infos
+        .iter()
+        .map(|info| (&info.path, info.nar_size))
+        .collect();
+    let layers = conf.store_layers.iter().map(|layer| PlannedLayer {
+        size: layer.paths.iter().filter_map(|path| sizes.get(path)).sum(),
+        paths: layer.paths.clone(),
+        reason: Reason::Other("configuration".to_owned()),
+    });
+    Ok(Plan {
+        layers: layers.collect(),
+    })
+}
+
 /// Reads a whole file, or standard input for `-`.
-pub fn read_input(file: &PathBuf) -> Result<Vec<u8>> {
+pub fn read_input(file: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let count = if file == Path::new("-") {
         io::stdin()

@@ -85,6 +85,8 @@ fn default_directory() -> Option<PathBuf> {
             .map(PathBuf::from)
             .filter(|path| path.is_absolute())
     };
-    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
+    // A build's home is not there, and must not be made.
+    let home = || absolute("HOME").filter(|home| home.is_dir());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(home()?.join(".cache")))?;
     Some(cache.join("stream-layered"))
 }

@@ -8,10 +8,13 @@ mod image_input;
 mod input;
 mod layer_memory;
 mod load;
+mod manual;
+mod nix;
 mod place;
 mod plan;
 mod progress;
 mod report;
+mod result;
 mod stream;
 
 use std::process::ExitCode;
@@ -31,6 +34,9 @@ fn main() -> ExitCode {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man => manual::page(),
+        Command::Nix(step) => nix::run(&step),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,28 +7,19 @@ use anyhow::{Context, Result};
 use image::base::BaseImage;
 use indicatif::HumanBytes;
 use layering::Plan;
+use sources::LocalStore;
 
-use crate::args::{PlanArgs, PlanFormat};
+use crate::args::{ImageArgs, PlanArgs, PlanFormat};
 use crate::input;
 use crate::place::Place;
 
 /// Runs the command.
 pub fn run(args: &PlanArgs) -> Result<()> {
     let store = input::store(&args.image.store)?;
-    let paths = input::paths(&args.image, &store)?;
-    let wanted = input::wanted(&args.image, &paths, &store)?;
-    let base = args
-        .image
-        .settings
-        .from_image
-        .as_deref()
-        .map(BaseImage::open)
-        .transpose()?;
-    let plan = input::plan(
-        &wanted,
-        &args.image.layers,
-        base.map_or(0, |base| base.layers.len()),
-    )?;
+    let plan = match input::conf(&args.image, &store)? {
+        Some(conf) => input::plan_of_conf(&conf, &store)?,
+        None => plan(&args.image, &store)?,
+    };
     let text = match args.format {
         PlanFormat::Table => table(&plan),
         PlanFormat::Json => serde_json::to_string_pretty(&plan)? + "\n",
@@ -49,7 +40,16 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     }
 }
 
-fn table(plan: &Plan) -> String {
+fn plan(args: &ImageArgs, store: &LocalStore) -> Result<Plan> {
+    let paths = input::paths(args, store)?;
+    let wanted = input::wanted(args, &paths, store)?;
+    let base = args.settings.from_image.as_deref().map(BaseImage::open);
+    let of_base = base.transpose()?.map_or(0, |base| base.layers.len());
+    input::plan(&wanted, &args.layers, of_base)
+}
+
+/// The plan for people.
+pub fn table(plan: &Plan) -> String {
     let mut text = String::new();
     for (index, layer) in plan.layers.iter().enumerate() {
         let names: Vec<&str> = layer.paths.iter().map(|path| path.name()).collect();

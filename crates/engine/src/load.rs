@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use image::config::config_text;
 use image::docker_archive;
-use image::{Digest, Image, Layer, LayerDigest, Promise, layer_digests};
+use image::{Digest, Image, Layer, LayerDigest, Promise, take_digests};
 use nix_compat::tree::Trees;
 
 use crate::Error;
@@ -106,7 +106,8 @@ impl Loading<'_> {
         for layer in &mut self.image.store_layers {
             layer.promise = layer.promise.map(Promise::given);
         }
-        self.layers = layer_digests(self.image, self.trees, self.options.jobs)?;
+        let layers = self.image.layers();
+        self.layers = take_digests(&layers, self.trees, &self.image.rules, self.options.jobs)?;
         let mut left_out = vec![true; self.layers.len()];
         if !self.is_there(&known)? {
             left_out = self.send_missing(&known, names)?;

@@ -10,24 +10,7 @@ use nix_compat::tree::Trees;
 use crate::digest::DigestWriter;
 use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
 use crate::tar::TarRules;
-use crate::{Error, Image, Layer, LayerDigest, Promise, StoreLayer};
-
-/// The digests of an image's layers, bottom first, taken by `jobs` threads where they are not
-/// known. Nothing is written.
-///
-/// # Errors
-///
-/// A layer cannot be read.
-pub fn layer_digests(
-    image: &Image,
-    trees: &dyn Trees,
-    jobs: NonZeroUsize,
-) -> Result<Vec<LayerDigest>, Error> {
-    let layers = image.layers();
-    with_digests(&layers, trees, &image.rules, jobs, |digests| {
-        (0..layers.len()).map(|index| digests.wait(index)).collect()
-    })
-}
+use crate::{Error, Layer, LayerDigest, Promise, StoreLayer};
 
 /// The digests, each there as soon as a thread has taken it.
 pub(crate) struct Digests {
@@ -81,6 +64,22 @@ impl Slot {
             _ => None,
         }
     }
+}
+
+/// Takes the digests of `layers` with `jobs` threads.
+///
+/// # Errors
+///
+/// A layer cannot be read.
+pub fn take_digests(
+    layers: &[Layer<'_>],
+    trees: &dyn Trees,
+    rules: &TarRules,
+    jobs: NonZeroUsize,
+) -> Result<Vec<LayerDigest>, Error> {
+    with_digests(layers, trees, rules, jobs, |digests| {
+        (0..layers.len()).map(|index| digests.wait(index)).collect()
+    })
 }
 
 /// Runs `body` while `jobs` threads take the digests of `layers`, lower ones first.

@@ -13,6 +13,7 @@ pub mod json;
 pub mod layer_cache;
 pub mod output;
 pub mod root;
+pub mod root_directory;
 pub mod sink;
 pub mod tar;
 pub mod time;
@@ -23,7 +24,7 @@ mod layers;
 
 pub use compression::Compression;
 pub use digest::Digest;
-pub use digests::layer_digests;
+pub use digests::take_digests;
 pub use error::Error;
 pub use layers::{Image, Layer, LayerDigest, Promise, Root, StoreLayer};
 pub use output::Output;

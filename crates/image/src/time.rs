@@ -2,7 +2,7 @@
 
 use time::format_description::well_known::{Iso8601, Rfc3339};
 use time::macros::format_description;
-use time::{OffsetDateTime, PrimitiveDateTime};
+use time::{Date, OffsetDateTime, PrimitiveDateTime};
 
 /// A moment, with the offset from UTC that it is written with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,14 +43,26 @@ impl Timestamp {
                 .map_err(|_| error());
         }
         let compact = format_description!("[year][month][day][hour][minute][second]");
-        OffsetDateTime::parse(text, &Rfc3339)
-            .or_else(|_| OffsetDateTime::parse(text, &Iso8601::PARSING))
+        // `date` takes a space where ISO 8601 has a `T`, and a day alone.
+        let spaced = text.replacen(' ', "T", 1);
+        OffsetDateTime::parse(&spaced, &Rfc3339)
+            .or_else(|_| OffsetDateTime::parse(&spaced, &Iso8601::PARSING))
             .or_else(|_| {
-                PrimitiveDateTime::parse(text, &Iso8601::PARSING).map(PrimitiveDateTime::assume_utc)
+                PrimitiveDateTime::parse(&spaced, &Iso8601::PARSING)
+                    .map(PrimitiveDateTime::assume_utc)
             })
             .or_else(|_| PrimitiveDateTime::parse(text, compact).map(PrimitiveDateTime::assume_utc))
+            .or_else(|_| {
+                Date::parse(text, &Iso8601::PARSING).map(|day| day.midnight().assume_utc())
+            })
             .map(Self)
             .map_err(|_| error())
+    }
+
+    /// The same moment in whole seconds of UTC.
+    pub fn in_utc(self) -> Self {
+        let utc = self.0.to_offset(time::UtcOffset::UTC);
+        Self(utc.replace_nanosecond(0).unwrap_or(utc))
     }
 
     /// Seconds since 1970; a fraction is cut off towards zero.
@@ -97,6 +109,12 @@ mod tests {
                 "2024-02-29T12:34:56+00:00",
                 1_709_210_096,
             ),
+            (
+                "2024-02-29 12:34:56",
+                "2024-02-29T12:34:56+00:00",
+                1_709_210_096,
+            ),
+            ("2024-02-29", "2024-02-29T00:00:00+00:00", 1_709_164_800),
             ("20240229123456", "2024-02-29T12:34:56+00:00", 1_709_210_096),
             ("@1709210096", "2024-02-29T12:34:56+00:00", 1_709_210_096),
             ("1969-12-31T23:59:59+00:00", "1969-12-31T23:59:59+00:00", -1),

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +64,7 @@ impl Trees for StoreFiles {
 
 /// A directory whose entries are being shown.
 struct Level {
-    directory: OwnedFd,
+    directory: Dir,
     /// Entries still to come, the next one last.
     entries: Vec<(CString, FileType)>,
     /// Length of the path of the directory's parent.
@@ -92,11 +92,15 @@ impl Walk<'_> {
             let parent = self.path.len();
             self.path.push(b'/');
             self.path.extend_from_slice(name.as_bytes());
+            let at = level
+                .directory
+                .fd()
+                .map_err(|error| self.read_error(error))?;
             if kind == FileType::Directory {
-                let next = self.open(level.directory.as_fd(), &name, parent)?;
+                let next = self.open(at, &name, parent)?;
                 levels.push(next);
             } else {
-                self.leaf(level.directory.as_fd(), &name, kind)?;
+                self.leaf(at, &name, kind)?;
                 self.path.truncate(parent);
             }
         }
@@ -106,25 +110,28 @@ impl Walk<'_> {
     fn open(&mut self, at: BorrowedFd<'_>, name: &CStr, parent: usize) -> Result<Level, TreeError> {
         self.visitor.directory(&self.path)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::openat(at, name, flags, Mode::empty())
+        let mut directory = rustix::fs::openat(at, name, flags, Mode::empty())
+            .and_then(Dir::new)
             .map_err(|error| self.read_error(error))?;
         let mut entries = Vec::new();
-        for entry in Dir::read_from(&directory).map_err(|error| self.read_error(error))? {
+        while let Some(entry) = directory.read() {
             let entry = entry.map_err(|error| self.read_error(error))?;
             let name = entry.file_name();
             if name == c"." || name == c".." {
                 continue;
             }
-            let kind = match entry.file_type() {
-                // Some file systems do not say.
-                FileType::Unknown => {
-                    let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
-                        .map_err(|error| self.read_error(error))?;
-                    FileType::from_raw_mode(stat.st_mode)
-                }
-                kind => kind,
-            };
-            entries.push((name.to_owned(), kind));
+            entries.push((name.to_owned(), entry.file_type()));
+        }
+        // Some file systems do not say what an entry is.
+        for (name, kind) in entries
+            .iter_mut()
+            .filter(|(_, kind)| *kind == FileType::Unknown)
+        {
+            let stat = directory
+                .fd()
+                .and_then(|at| rustix::fs::statat(at, name.as_c_str(), AtFlags::SYMLINK_NOFOLLOW))
+                .map_err(|error| self.read_error(error))?;
+            *kind = FileType::from_raw_mode(stat.st_mode);
         }
         entries.sort_by(|(a, _), (b, _)| sibling_order(b.as_bytes(), a.as_bytes()));
         Ok(Level {

@@ -3,6 +3,7 @@
 //!
 //! Any change to the bytes made here is a break of the format: layers get other digests.
 
+pub(crate) mod gnu;
 mod header;
 mod layer;
 

@@ -1,0 +1,49 @@
+//! A derivation's structured attributes: the file `.attrs.json`, which Nix writes for its builder.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// The attributes, and the file's text, which the closure is read from.
+pub struct Attributes<T> {
+    /// What a step looks for.
+    pub values: T,
+    /// The whole file.
+    pub text: Vec<u8>,
+    /// Where the derivation's result goes.
+    pub out: PathBuf,
+}
+
+/// Reads the attributes of the derivation that this process builds.
+pub fn read<T: DeserializeOwned>() -> Result<Attributes<T>> {
+    let file = env::var_os("NIX_ATTRS_JSON_FILE").map_or_else(
+        || PathBuf::from(env::var_os("NIX_BUILD_TOP").unwrap_or_default()).join(".attrs.json"),
+        PathBuf::from,
+    );
+    let text = fs::read(&file).with_context(|| {
+        format!(
+            "{}: this is a step of a derivation with __structuredAttrs",
+            file.display()
+        )
+    })?;
+    let all: Value =
+        serde_json::from_slice(&text).with_context(|| format!("{}", file.display()))?;
+    let out = all
+        .pointer("/outputs/out")
+        .and_then(Value::as_str)
+        .with_context(|| format!("{}: it has no outputs.out", file.display()))?;
+    Ok(Attributes {
+        out: out.into(),
+        values: T::deserialize(&all).with_context(|| format!("{}", file.display()))?,
+        text,
+    })
+}
+
+/// Writes the derivation's result.
+pub fn write(out: &Path, text: impl AsRef<[u8]>) -> Result<()> {
+    fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))
+}

@@ -1,0 +1,55 @@
+//! Scripts that run stream-layered: an image's own, which writes it, and those of its `load`,
+//! `push` and so on.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::attributes::{self, Attributes};
+
+#[derive(Deserialize)]
+struct ScriptAttributes {
+    /// What runs the script.
+    shell: String,
+    program: String,
+    /// The program's first arguments; the script's own come after them.
+    arguments: Vec<String>,
+    /// The script's name in `bin`; without, the output is the script.
+    bin: Option<String>,
+}
+
+/// Writes the script.
+pub fn run() -> Result<()> {
+    let Attributes {
+        values: script,
+        mut out,
+        ..
+    } = attributes::read::<ScriptAttributes>()?;
+    let words: Vec<String> = [&script.program]
+        .into_iter()
+        .chain(&script.arguments)
+        .map(|word| quoted(word))
+        .collect();
+    if let Some(name) = script.bin {
+        out.push("bin");
+        fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+        out.push(name);
+    }
+    attributes::write(
+        &out,
+        format!("#!{}\nexec {} \"$@\"\n", script.shell, words.join(" ")),
+    )?;
+    fs::set_permissions(&out, Permissions::from_mode(0o755))
+        .with_context(|| format!("cannot make {} executable", out.display()))
+}
+
+/// A word as a shell takes it for one.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}

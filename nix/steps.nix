@@ -1,0 +1,42 @@
+{
+  lib,
+  tools,
+  stream-layered,
+}:
+rec {
+  # A derivation whose builder is stream-layered itself, so that nothing else has to start. It reads
+  # `attrs` from the file that Nix writes for structured attributes.
+  step =
+    name: command: attrs:
+    tools.stdenvNoCC.mkDerivation (
+      {
+        inherit name;
+        __structuredAttrs = true;
+        preferLocalBuild = true;
+        realBuilder = lib.getExe stream-layered;
+        args = [
+          "nix"
+          command
+        ];
+      }
+      // attrs
+    );
+
+  # A script that runs stream-layered with `arguments`, and with its own after them. With a `bin`,
+  # it is a package with one program of that name; without, the script itself.
+  program =
+    {
+      name,
+      arguments,
+      bin ? null,
+      attrs ? { },
+    }:
+    step name "script" (
+      {
+        inherit arguments bin;
+        shell = tools.runtimeShell;
+        program = lib.getExe stream-layered;
+      }
+      // attrs
+    );
+}

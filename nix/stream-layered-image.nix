@@ -1,0 +1,241 @@
+# A script that writes an image to its standard output.
+{
+  lib,
+  tools,
+  stream-layered,
+  step,
+  program,
+  rootLayer,
+  defaultArchitecture,
+}:
+{
+  # The image's repository. Its last part names the derivations.
+  name,
+  # null: the hash of the configuration's store path.
+  tag ? null,
+  # A base image, as `docker save` and `buildLayeredImage` write them.
+  fromImage ? null,
+  # Packages whose files are linked into the image's root: one, or a list.
+  contents ? [ ],
+  # `Cmd`, `Env`, `ExposedPorts`, …: what an image's configuration has under `config`.
+  config ? { },
+  # As Go names it.
+  architecture ? defaultArchitecture,
+  # When the image says that it was made; no file's date. `now`, ISO 8601, or a flake's
+  # `self.lastModifiedDate`.
+  created ? "1970-01-01T00:00:01Z",
+  # The date of the files of store paths.
+  mtime ? "1970-01-01T00:00:01Z",
+  # Owner of the files of store paths.
+  uid ? 0,
+  gid ? 0,
+  uname ? "root",
+  gname ? "root",
+  # Most layers that the image may have, those of the base image and that of the root included.
+  maxLayers ? 100,
+  # Bash commands that run in the image's root, as the build's own user.
+  extraCommands ? "",
+  # The same as a seeming root user: owners and modes that they set are kept.
+  fakeRootCommands ? "",
+  # Runs `fakeRootCommands` with the image's root as `/`.
+  enableFakechroot ? false,
+  # Whether the store paths that the image needs are in it.
+  includeStorePaths ? true,
+  # Whether the image has a Nix database that knows its contents.
+  includeNixDB ? false,
+  passthru ? { },
+  meta ? { },
+  # How store paths become layers: a list of operations, or a JSON file with one.
+  layeringPipeline ? null,
+  # Says how the layers came about.
+  debug ? false,
+  # --- What follows is not in nixpkgs. ---
+  # How store paths become layers: "auto", "popularity", ….
+  strategy ? null,
+  # Added to `config.Labels`.
+  labels ? { },
+  # Annotations of the image's manifest, where the format has them (OCI).
+  annotations ? { },
+  # Owners of files in the root: path or pattern -> "UID:GID" or { uid = …; gid = …; }.
+  owners ? { },
+  # Modes of files in the root: path or pattern -> "0755". With a slash at its end, a path is a
+  # directory that is made if need be.
+  modes ? { },
+  # Whether the build takes the layers' digests, so that streaming only has to copy.
+  digests ? true,
+}:
+let
+  baseName = baseNameOf name;
+  imageName = lib.toLower name;
+
+  check = condition: message: lib.throwIfNot condition "in docker image ${name}: ${message}";
+
+  labelled =
+    if labels == { } then
+      config
+    else
+      (if config == null then { } else config)
+      // {
+        Labels = (if config == null then { } else config.Labels or { }) // labels;
+      };
+
+  base = builtins.toJSON {
+    inherit architecture;
+    config = labelled;
+    os = "linux";
+  };
+  baseJson = tools.writeText "${baseName}-base.json" base;
+  # The store paths that the configuration names, and nothing else of it.
+  references = import ./references.nix { inherit lib tools; } "${baseName}-references" base;
+
+  customisationLayer = rootLayer {
+    inherit
+      baseName
+      contents
+      extraCommands
+      fakeRootCommands
+      enableFakechroot
+      includeNixDB
+      owners
+      modes
+      references
+      ;
+  };
+
+  plan = {
+    inherit
+      maxLayers
+      fromImage
+      layeringPipeline
+      debug
+      ;
+    strategy = if strategy == null && layeringPipeline == null then "auto" else strategy;
+  };
+  graph =
+    roots:
+    let
+      given = lib.optionals includeStorePaths roots;
+    in
+    {
+      exportReferencesGraph.graph = given;
+      exclude_paths = given;
+    };
+  files = {
+    inherit
+      mtime
+      uid
+      gid
+      uname
+      gname
+      ;
+  };
+
+  layersJsonFile = step (if layeringPipeline == null then "layers.json" else "docker-layers") "plan" (
+    plan
+    // graph [
+      baseJson
+      customisationLayer
+    ]
+  );
+
+  # The digests hang on the store paths that the configuration names, and not on the rest of it: a
+  # changed variable, or another tag, leaves them as they are.
+  layerDigests =
+    if !digests || mtime == "now" then
+      null
+    else
+      step "${baseName}-layer-digests.json" "digests" (
+        plan
+        // files
+        // graph [
+          references
+          customisationLayer
+        ]
+      );
+
+  conf = step "${baseName}-conf.json" "conf" (
+    files
+    // {
+      inherit
+        imageName
+        tag
+        created
+        fromImage
+        baseJson
+        customisationLayer
+        layersJsonFile
+        layerDigests
+        annotations
+        ;
+      store_dir = builtins.storeDir;
+      passthru = { inherit imageTag; };
+    }
+  );
+
+  imageTag =
+    if tag != null then
+      tag
+    else
+      builtins.head (builtins.split "-" (baseNameOf (builtins.unsafeDiscardStringContext conf.outPath)));
+
+  command =
+    verb: arguments:
+    program {
+      name = "${verb}-${baseName}";
+      bin = "${verb}-${baseName}";
+      arguments = arguments ++ [
+        "--conf"
+        conf
+      ];
+      attrs.meta = {
+        description = "${verb} of the image ${imageName}";
+        mainProgram = "${verb}-${baseName}";
+      };
+    };
+in
+check (!(enableFakechroot && tools.stdenv.hostPlatform.isDarwin))
+  "enableFakechroot needs a Linux builder (proot is not there on Darwin); `owners` and `modes` need none"
+  check
+  (layeringPipeline != null || maxLayers > 1)
+  "maxLayers has to be 2 or more, for a layer of store paths and the one of the image's root (it is ${toString maxLayers})"
+  check
+  (strategy == null || layeringPipeline == null)
+  "`strategy` and `layeringPipeline` both say how store paths become layers; give one of them"
+  check
+  (tag == null || builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}" tag != null)
+  "`${toString tag}` is no tag: letters, digits, `_`, `.` and `-` can be in it, 128 at most"
+  program
+  {
+    name = "stream-${baseName}";
+    arguments = [
+      "stream"
+      "--conf"
+      conf
+    ];
+    attrs = {
+      inherit imageName meta;
+      passthru = {
+        plan = command "plan" [ "plan" ];
+        load = command "load" [ "load" ];
+        push = command "push" [ "push" ];
+        oci = step "${baseName}-oci" "" {
+          args = [
+            "stream"
+            "--conf"
+            conf
+            "--format"
+            "oci"
+            "-o"
+            (placeholder "out")
+          ];
+        };
+      }
+      // passthru
+      // {
+        inherit imageTag conf;
+        streamScript = stream-layered;
+        # The result is one program, not a directory with a `bin`.
+        isExe = true;
+      };
+    };
+  }

@@ -1,0 +1,301 @@
+# For each argument an image that has it.
+{ program }:
+let
+  pkgs = import ./packages.nix { inherit program; };
+  inherit (pkgs)
+    bash
+    busybox
+    coreutils
+    dockerTools
+    hello
+    runCommand
+    writeText
+    writeTextDir
+    ;
+  inherit (dockerTools) buildLayeredImage streamLayeredImage;
+
+  # The image that differs from another in one argument.
+  plain = args: streamLayeredImage ({ name = "plain"; } // args);
+  some = {
+    name = "some";
+    contents = [
+      bash
+      hello
+    ];
+  };
+  evaluated = image: {
+    inherit (image)
+      imageName
+      imageTag
+      isExe
+      name
+      ;
+    conf = image.conf.name;
+    confTag = image.conf.imageTag;
+    hash = builtins.substring 0 32 (baseNameOf image.conf.outPath);
+    layers = image.conf.layersJsonFile.name;
+  };
+in
+{
+  # What is known without a build.
+  known = {
+    plain = evaluated (plain { });
+    tagged = evaluated (plain {
+      tag = "v1.2_a-B";
+    });
+    prefixed = evaluated (plain {
+      name = "ghcr.io:443/Some/Name";
+    });
+    archive =
+      let
+        image = buildLayeredImage {
+          name = "Archive";
+          passthru.tests = "own";
+          passthru.imageTag = "not this";
+          meta.description = "an archive";
+        };
+      in
+      {
+        inherit (image) imageName imageTag name;
+        tests = image.tests;
+        description = image.meta.description;
+        streamTag = image.stream.imageTag;
+        streamMeta = image.stream.meta;
+        names = map (compressor: (image.override { inherit compressor; }).name) [
+          "none"
+          "gz"
+          "zstd"
+        ];
+      };
+    passthru =
+      let
+        image = plain {
+          passthru.own = 1;
+          passthru.conf = "not this";
+          meta.description = "an image";
+        };
+      in
+      {
+        inherit (image) own;
+        conf = image.conf.name;
+        description = image.meta.description;
+        attributes = builtins.attrNames image.passthru;
+      };
+    override = ((plain { }).override { tag = "other"; }).imageTag;
+    overrideFunction =
+      ((plain { }).override (old: {
+        name = old.name + "-2";
+      })).imageName;
+    architecture = {
+      x86_64 = (import ../../nix/architecture.nix { parsed.cpu.name = "x86_64"; });
+      aarch64 = (import ../../nix/architecture.nix { parsed.cpu.name = "aarch64"; });
+      riscv64 = (import ../../nix/architecture.nix { parsed.cpu.name = "riscv64"; });
+      go = (import ../../nix/architecture.nix { go.GOARCH = "mips"; });
+    };
+    # The digests hang on store paths alone.
+    sameDigests =
+      let
+        digests = args: (plain ({ contents = [ hello ]; } // args)).conf.layerDigests.drvPath;
+      in
+      map (args: digests args == digests { }) [
+        { config.Env = [ "A=1" ]; }
+        { tag = "other"; }
+        { created = "now"; }
+        { labels.a = "b"; }
+        { config.Env = [ "A=${bash}" ]; }
+        { contents = [ bash ]; }
+        { uid = 1; }
+        { mtime = "2000-01-01T00:00:00Z"; }
+      ];
+    noDigests = map (args: (plain args).conf.layerDigests == null) [
+      { digests = false; }
+      { mtime = "now"; }
+    ];
+  };
+
+  # Refused before anything is built.
+  refused = builtins.mapAttrs (_: image: image.drvPath) {
+    unknown = plain { content = [ hello ]; };
+    unknownOfArchive = buildLayeredImage {
+      name = "plain";
+      content = [ hello ];
+    };
+    maxLayers = plain { maxLayers = 1; };
+    compressor = buildLayeredImage {
+      name = "plain";
+      compressor = "xz";
+    };
+    tag = plain { tag = "a b"; };
+    strategies = plain {
+      strategy = "auto";
+      layeringPipeline = [ [ "popularity_contest" ] ];
+    };
+    runAsRoot = (import ../../nix { inherit pkgs; }).buildImage {
+      name = "plain";
+      runAsRoot = "true";
+    };
+  };
+  # Refused by the build.
+  fails = {
+    contents = plain { contents = [ (writeText "file" "not a directory") ]; };
+    created = plain { created = "yesterday-ish"; };
+    maxLayers = plain {
+      fromImage = buildLayeredImage some;
+      maxLayers = 4;
+      contents = [ busybox ];
+    };
+    strategy = plain { strategy = "best"; };
+    owners = plain { owners."/nothing" = "1:1"; };
+    modes = plain {
+      contents = [ hello ];
+      modes."/bin" = "rwx";
+    };
+    fromImage = plain { fromImage = writeText "base" "no archive"; };
+    extraCommands = plain { extraCommands = "false"; };
+    fakeRootCommands = plain { fakeRootCommands = "false; true"; };
+  };
+
+  contentsOne = plain { contents = hello; };
+  contentsPath = plain { contents = ./contents; };
+  contentsMerged = plain {
+    contents = [
+      (writeTextDir "etc/a" "first")
+      (runCommand "second" { } ''
+        mkdir -p $out/etc $out/bin
+        echo second > $out/etc/a
+        echo b > $out/etc/b
+        ln -s b $out/etc/link
+      '')
+    ];
+  };
+  config = plain {
+    # A store path in the configuration is in the image.
+    config = {
+      Cmd = [ "${hello}/bin/hello" ];
+      Labels.text = "ünï \"code\"";
+    };
+  };
+  configNull = plain { config = null; };
+  architecture = plain { architecture = "riscv64"; };
+  created = plain { created = "2024-02-29T12:34:56+02:00"; };
+  createdNow = plain { created = "now"; };
+  createdFlake = plain { created = "20240229123456"; };
+  createdDay = plain { created = "2024-02-29"; };
+  mtime = plain {
+    contents = hello;
+    mtime = "2024-02-29T12:34:56Z";
+  };
+  mtimeNow = plain {
+    contents = hello;
+    mtime = "now";
+  };
+  owner = plain {
+    contents = hello;
+    uid = 1234;
+    gid = 567;
+    uname = "alice";
+    gname = "staff";
+  };
+  maxLayers = plain {
+    contents = [
+      bash
+      coreutils
+      hello
+      busybox
+    ];
+    maxLayers = 3;
+  };
+  extraCommands = plain {
+    contents = hello;
+    extraCommands = ''
+      mkdir -p var/data
+      echo "made in $(basename "$PWD")" > var/data/file
+      chmod 700 var/data
+      rm bin/hello
+    '';
+  };
+  fakeRootCommands = plain {
+    fakeRootCommands = ''
+      mkdir -p home/alice
+      echo text > home/alice/file
+      chown -R 1000:100 home/alice
+      chmod 4755 home/alice/file
+      ln -s ${hello} hello
+    '';
+  };
+  includeStorePaths = plain {
+    contents = hello;
+    config.Cmd = [ "${bash}/bin/bash" ];
+    includeStorePaths = false;
+  };
+  debug = plain {
+    contents = hello;
+    debug = true;
+  };
+  strategy = streamLayeredImage (
+    some
+    // {
+      strategy = "popularity";
+      maxLayers = 3;
+    }
+  );
+  labels = plain {
+    config.Labels = {
+      a = "config";
+      b = "config";
+    };
+    labels = {
+      b = "labels";
+      c = "labels";
+    };
+  };
+  labelsAlone = plain {
+    config = null;
+    labels.a = "b";
+  };
+  annotations = plain { annotations."org.opencontainers.image.title" = "An image"; };
+  ownersAndModes = plain {
+    contents = [
+      (writeTextDir "etc/secret" "s")
+      hello
+    ];
+    extraCommands = ''
+      mkdir -p srv/data/a
+      touch srv/data/a/b srv/other
+    '';
+    owners = {
+      "/srv/data{,/**}" = "1000:100";
+      "/srv/data/a/b" = {
+        uid = 7;
+        gid = 8;
+      };
+      "/home/alice/" = "1000:1000";
+    };
+    modes = {
+      "/tmp/" = "1777";
+      "/srv/data/a/*" = "4750";
+      "/" = "0711";
+    };
+  };
+  # No commands, so nothing but the program makes the layer.
+  modesAlone = plain { modes."/tmp/" = "1777"; };
+  digestsOff = streamLayeredImage (some // { digests = false; });
+  # Such a script as nixpkgs' makeWrapper writes.
+  resultOfNixpkgs = runCommand "stream-some" { } ''
+    printf '%s\n' '#! ${bash}/bin/bash -e' \
+      'exec "${hello}/bin/hello"  ${
+        (streamLayeredImage (some // { digests = false; })).conf
+      } "$@" ' > $out
+    chmod +x $out
+  '';
+  digestsOn = streamLayeredImage some;
+  compressors = map (compressor: buildLayeredImage (some // { inherit compressor; })) [
+    "none"
+    "gz"
+    "zstd"
+  ];
+  uncompressed = buildLayeredImage (some // { compressor = "none"; });
+  gzip = buildLayeredImage (some // { compressor = "gz"; });
+  zstd = buildLayeredImage (some // { compressor = "zstd"; });
+  plan = (streamLayeredImage some).plan;
+}

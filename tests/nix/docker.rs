@@ -1,0 +1,222 @@
+//! A Docker Engine.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::{peer, stderr};
+
+/// An engine, and the client to talk to it.
+pub struct Docker {
+    client: PathBuf,
+    host: String,
+}
+
+impl Docker {
+    /// The engine that is to be tested with.
+    pub fn find() -> Option<Self> {
+        Self::at("STREAM_LAYERED_TEST_DOCKER_HOST", "a Docker Engine")
+    }
+
+    /// A newer one, which keeps images in containerd.
+    pub fn find_newer() -> Option<Self> {
+        Self::at(
+            "STREAM_LAYERED_TEST_CONTAINERD_DOCKER_HOST",
+            "a newer Docker Engine",
+        )
+    }
+
+    fn at(variable: &str, name: &str) -> Option<Self> {
+        Some(Self {
+            client: peer::program("STREAM_LAYERED_TEST_DOCKER", "docker")?,
+            host: peer::setting(variable, name)?,
+        })
+    }
+
+    /// Loads an archive in a file, as `docker load < FILE` does.
+    pub fn load(&self, archive: &Path) -> Loaded<'_> {
+        self.loaded(
+            self.client()
+                .arg("load")
+                .stdin(File::open(archive).unwrap()),
+        )
+    }
+
+    /// Loads what a program writes, as `PROGRAM | docker load` does.
+    pub fn load_from(&self, program: &Path) -> Loaded<'_> {
+        let mut stream = Command::new(program)
+            .arg("-q")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pipe = stream.stdout.take().unwrap();
+        let loaded = self.loaded(self.client().arg("load").stdin(pipe));
+        assert!(stream.wait().unwrap().success());
+        loaded
+    }
+
+    /// The same under another name, for an image that shares its own with others.
+    pub fn load_as(&self, program: &Path, name: &str) -> Loaded<'_> {
+        let output = Command::new(program)
+            .args(["-q", "-t", name])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let temporary = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(temporary.path(), output.stdout).unwrap();
+        self.load(temporary.path())
+    }
+
+    fn loaded(&self, command: &mut Command) -> Loaded<'_> {
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let name = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Loaded image: "));
+        Loaded {
+            docker: self,
+            name: name.unwrap_or_else(|| panic!("{text}")).to_owned(),
+        }
+    }
+
+    fn client(&self) -> Command {
+        let mut command = Command::new(&self.client);
+        command.env("DOCKER_HOST", &self.host);
+        command
+    }
+}
+
+/// An image in the engine, which is removed when it is dropped.
+pub struct Loaded<'a> {
+    docker: &'a Docker,
+    /// Its name and tag.
+    pub name: String,
+}
+
+impl Loaded<'_> {
+    /// Runs a container; gives what it prints.
+    pub fn run(&self, options: &[&str], command: &[&str]) -> String {
+        let output = self.try_run(options, command);
+        assert!(
+            output.status.success(),
+            "{}: {}",
+            self.name,
+            stderr(&output)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a container, which may fail.
+    pub fn try_run(&self, options: &[&str], command: &[&str]) -> Output {
+        let mut client = self.docker.client();
+        client
+            .args(["run", "--rm", "--network", "none"])
+            .args(options);
+        client.arg(&self.name).args(command).output().unwrap()
+    }
+
+    /// Starts a container.
+    pub fn start(&self, options: &[&str]) -> Container<'_> {
+        let mut client = self.docker.client();
+        client
+            .args(["run", "--detach", "--network", "none"])
+            .args(options)
+            .arg(&self.name);
+        let output = client.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        Container {
+            docker: self.docker,
+            id,
+        }
+    }
+
+    /// What the engine knows of the image.
+    pub fn inspect(&self) -> Value {
+        let output = self
+            .docker
+            .client()
+            .args(["image", "inspect", &self.name])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let mut list: Value = serde_json::from_slice(&output.stdout).unwrap();
+        list[0].take()
+    }
+
+    /// What `docker COMMAND IMAGE` prints.
+    pub fn ask(&self, command: &[&str]) -> String {
+        let output = self
+            .docker
+            .client()
+            .args(command)
+            .arg(&self.name)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Loaded<'_> {
+    fn drop(&mut self) {
+        // An image that another test has loaded again under the same name is none of ours.
+        let _ = self
+            .docker
+            .client()
+            .args(["rmi", "--no-prune", &self.name])
+            .output();
+    }
+}
+
+/// A running container, which is removed when it is dropped.
+pub struct Container<'a> {
+    docker: &'a Docker,
+    id: String,
+}
+
+impl Container<'_> {
+    /// Runs a command in it.
+    pub fn exec(&self, command: &[&str]) -> String {
+        let output = self.try_exec(command);
+        assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Runs a command in it until it succeeds, for a server that is still starting.
+    pub fn until(&self, command: &[&str]) -> String {
+        let mut output = self.try_exec(command);
+        for _ in 0..50 {
+            if output.status.success() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            output = self.try_exec(command);
+        }
+        assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn try_exec(&self, command: &[&str]) -> Output {
+        self.docker
+            .client()
+            .arg("exec")
+            .arg(&self.id)
+            .args(command)
+            .output()
+            .unwrap()
+    }
+}
+
+impl Drop for Container<'_> {
+    fn drop(&mut self) {
+        let _ = self
+            .docker
+            .client()
+            .args(["rm", "--force", &self.id])
+            .output();
+    }
+}

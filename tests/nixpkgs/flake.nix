@@ -1,0 +1,18 @@
+{
+  description = "A small package set from the machine's own programs, in the place of nixpkgs in tests";
+
+  outputs =
+    { self }:
+    let
+      lib = import ./lib.nix;
+    in
+    {
+      inherit lib;
+      legacyPackages = lib.genAttrs [
+        "x86_64-linux"
+        "aarch64-linux"
+        "x86_64-darwin"
+        "aarch64-darwin"
+      ] (system: import ./. { inherit system; });
+    };
+}
