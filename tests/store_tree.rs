@@ -80,7 +80,7 @@ impl StoreRoot {
             }
             Node::Link { link } => std::os::unix::fs::symlink(text(link), at).unwrap(),
             Node::HardLink { hardlink } => {
-                fs::hard_link(self.store().join(text(hardlink)), at).unwrap()
+                fs::hard_link(self.store().join(text(hardlink)), at).unwrap();
             }
             Node::Copy { copy } => {
                 fs::copy(beside.join(copy), at).unwrap();
