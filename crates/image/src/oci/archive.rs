@@ -15,13 +15,13 @@ use std::io::{self, Seek as _, SeekFrom, Write};
 
 use tempfile::SpooledTempFile;
 
-use super::document::{BLOBS, INDEX_FILE, Index, LAYOUT_FILE, LAYOUT_TEXT, layer_media_type, text};
+use super::document::{BLOBS, INDEX_FILE, Index, LAYOUT_FILE, LAYOUT_TEXT, text};
 use super::{Documents, LayerBlob, LayerBlobs, Options, Summary, names};
 use crate::config::manifest_text_of;
 use crate::digests::{Digests, with_digests};
 use crate::sink::{CopyError, Sink};
 use crate::tar::ArchiveWriter;
-use crate::{Compression, Digest, Error, Layer, LayerDigest};
+use crate::{Compression, Digest, Error, Layer};
 
 /// Bytes of a compressed layer that are kept in memory until its digest is known.
 const SPOOL: usize = 4 << 20;
@@ -70,20 +70,11 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         let mut layers = Vec::with_capacity(self.blobs.len());
         for index in 0..self.blobs.len() {
             if let Ok(at) = ahead.binary_search(&index) {
-                let LayerDigest { diff_id, size } = digests.wait(at)?;
-                self.blobs.know(
-                    index,
-                    LayerBlob {
-                        diff_id,
-                        digest: diff_id,
-                        size,
-                        media_type: layer_media_type(Compression::None),
-                    },
-                );
+                self.blobs.know_plain(index, &digests.wait(at)?);
             }
             layers.push(self.layer(index)?);
         }
-        let documents = Documents::new(image, &layers, self.options.annotations)?;
+        let documents = Documents::new(self.blobs, self.options.annotations)?;
         self.blob(&documents.image_id, &documents.config)?;
         self.blob(&documents.descriptor.digest, &documents.manifest)?;
         let manifests = image.repo_tags.iter().map(|repo_tag| {

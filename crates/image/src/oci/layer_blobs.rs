@@ -9,6 +9,7 @@ use nix_compat::tree::Trees;
 use super::document::layer_media_type;
 use crate::base::{BaseLayer, BaseReader};
 use crate::digest::DigestWriter;
+use crate::layer_cache::LayerKey;
 use crate::sink::{HashingSink, Sink, WriteSink};
 use crate::{Compression, Digest, Error, Image, Layer, LayerDigest, Promise, StoreLayer};
 
@@ -33,9 +34,19 @@ pub struct LayerBlobs<'a> {
     layers: Vec<Layer<'a>>,
     compression: Compression,
     jobs: NonZeroUsize,
-    known: Vec<OnceLock<LayerBlob>>,
+    known: Vec<Known>,
     /// A reader of the base image that is not in use: reading on is cheaper than anew.
     base: Mutex<Option<BaseReader<'a>>>,
+}
+
+/// What is known of one layer.
+#[derive(Debug, Default)]
+struct Known {
+    /// Names what fixes the bytes of its tar.
+    key: Option<LayerKey>,
+    blob: OnceLock<LayerBlob>,
+    /// Length of its tar in bytes.
+    tar_size: OnceLock<u64>,
 }
 
 impl<'a> LayerBlobs<'a> {
@@ -52,7 +63,7 @@ impl<'a> LayerBlobs<'a> {
     ) -> Result<Self, Error> {
         let layers = image.layers();
         let blobs = Self {
-            known: layers.iter().map(|_| OnceLock::new()).collect(),
+            known: layers.iter().map(|_| Known::default()).collect(),
             image,
             trees,
             layers,
@@ -61,23 +72,34 @@ impl<'a> LayerBlobs<'a> {
             base: Mutex::new(None),
         };
         for (index, layer) in blobs.layers.iter().enumerate() {
-            if let Layer::Base(layer) = layer
-                && let Some(blob) = layer.blob()
-            {
+            if let Some(blob) = base_blob(layer) {
                 blobs.know(index, blob);
-            } else if compression == Compression::None
-                && let Some(LayerDigest { diff_id, size }) = layer.known_digest()?
+            } else if let Some(digest) = layer.known_digest()?
+                && compression == Compression::None
             {
-                let blob = LayerBlob {
-                    diff_id,
-                    digest: diff_id,
-                    size,
-                    media_type: layer_media_type(compression),
-                };
-                blobs.know(index, blob);
+                blobs.know_plain(index, &digest);
             }
         }
         Ok(blobs)
+    }
+
+    /// Names what fixes the layers' tars, so that their digests can be remembered: for each layer
+    /// of store paths the key of those. Other layers go by the digest of their tar.
+    ///
+    /// # Errors
+    ///
+    /// The root's tar is not there.
+    pub fn with_keys(mut self, keys: &[Option<LayerKey>]) -> Result<Self, Error> {
+        for (index, layer) in self.layers.iter().enumerate() {
+            self.known[index].key = match layer {
+                Layer::Store(_) => keys.get(index).copied().flatten(),
+                layer if base_blob(layer).is_some() => None,
+                layer => layer
+                    .known_digest()?
+                    .map(|digest| LayerKey::of_tar(&digest.diff_id)),
+            };
+        }
+        Ok(self)
     }
 
     /// The image.
@@ -117,13 +139,56 @@ impl<'a> LayerBlobs<'a> {
 
     /// What is known of a layer's blob.
     pub fn get(&self, index: usize) -> Option<LayerBlob> {
-        self.known[index].get().copied()
+        self.known[index].blob.get().copied()
+    }
+
+    /// All layers' blobs, bottom first, where all are known.
+    pub fn all(&self) -> Option<Vec<LayerBlob>> {
+        (0..self.len()).map(|index| self.get(index)).collect()
+    }
+
+    /// The key of a layer's blob: that of its tar, and how it is compressed.
+    pub fn key(&self, index: usize) -> Option<LayerKey> {
+        let key = self.known[index].key?;
+        Some(key.in_form(&self.compression.format()))
+    }
+
+    /// The key of a layer's tar.
+    pub(super) fn tar_key(&self, index: usize) -> Option<LayerKey> {
+        self.known[index].key
+    }
+
+    /// What is known of a layer's tar.
+    pub fn tar(&self, index: usize) -> Option<LayerDigest> {
+        Some(LayerDigest {
+            diff_id: self.get(index)?.diff_id,
+            size: *self.known[index].tar_size.get()?,
+        })
     }
 
     /// Says what a layer's blob is, before it is read: it was remembered, or the destination has
     /// it, also in another compression. What was known before stays.
     pub fn know(&self, index: usize, blob: LayerBlob) {
-        let _ = self.known[index].set(blob);
+        let _ = self.known[index].blob.set(blob);
+    }
+
+    /// Says how long a layer's tar is.
+    pub(super) fn know_tar_size(&self, index: usize, size: u64) {
+        let _ = self.known[index].tar_size.set(size);
+    }
+
+    /// Says what a layer's tar is, where that is its blob.
+    pub(super) fn know_plain(&self, index: usize, LayerDigest { diff_id, size }: &LayerDigest) {
+        self.know_tar_size(index, *size);
+        self.know(
+            index,
+            LayerBlob {
+                diff_id: *diff_id,
+                digest: *diff_id,
+                size: *size,
+                media_type: layer_media_type(Compression::None),
+            },
+        );
     }
 
     /// Writes a layer's blob, and gives what it is, which is known from then on.
@@ -138,40 +203,42 @@ impl<'a> LayerBlobs<'a> {
             digest: DigestWriter::default(),
         };
         let layer = &self.layers[index];
-        let (diff_id, media_type) = match layer {
-            Layer::Base(base) if let Some(blob) = base.blob() => {
-                let mut sink = WriteSink::new(&mut out);
-                self.copy_base(base, &mut sink)?;
-                (blob.diff_id, blob.media_type)
+        let blob = if let Some(blob) = base_blob(layer) {
+            self.write_tar(layer, &mut WriteSink::new(&mut out))?;
+            let (digest, size) = out.digest.finish();
+            LayerBlob {
+                digest,
+                size,
+                ..blob
             }
-            _ => {
-                let diff_id = match self.compression {
-                    Compression::None => {
-                        self.write_tar(layer, &mut WriteSink::new(&mut out))?;
-                        None
-                    }
-                    compression => {
-                        let encoder = compression
-                            .encoder(&mut out, self.jobs)
-                            .map_err(Error::Output)?;
-                        let mut sink = WriteSink::new(encoder);
-                        let mut hashing = HashingSink::new(&mut sink);
-                        self.write_tar(layer, &mut hashing)?;
-                        let diff_id = hashing.finish();
-                        sink.into_inner().finish().map_err(Error::from_sink)?;
-                        Some(diff_id)
-                    }
-                };
-                let diff_id = diff_id.unwrap_or_else(|| out.digest.clone().finish().0);
-                (diff_id, layer_media_type(self.compression))
+        } else if self.compression == Compression::None {
+            self.write_tar(layer, &mut WriteSink::new(&mut out))?;
+            let (digest, size) = out.digest.finish();
+            self.know_tar_size(index, size);
+            LayerBlob {
+                diff_id: digest,
+                digest,
+                size,
+                media_type: layer_media_type(self.compression),
             }
-        };
-        let (digest, size) = out.digest.finish();
-        let blob = LayerBlob {
-            diff_id,
-            digest,
-            size,
-            media_type,
+        } else {
+            let encoder = self
+                .compression
+                .encoder(&mut out, self.jobs)
+                .map_err(Error::Output)?;
+            let mut sink = WriteSink::new(encoder);
+            let mut hashing = HashingSink::new(&mut sink);
+            let tar_size = self.write_tar(layer, &mut hashing)?;
+            let diff_id = hashing.finish();
+            sink.into_inner().finish().map_err(Error::from_sink)?;
+            let (digest, size) = out.digest.finish();
+            self.know_tar_size(index, tar_size);
+            LayerBlob {
+                diff_id,
+                digest,
+                size,
+                media_type: layer_media_type(self.compression),
+            }
         };
         self.check(index, &blob)?;
         self.know(index, blob);
@@ -207,17 +274,18 @@ impl<'a> LayerBlobs<'a> {
         Ok(())
     }
 
-    fn write_tar(&self, layer: &Layer<'a>, sink: &mut impl Sink) -> Result<(), Error> {
+    fn write_tar(&self, layer: &Layer<'a>, sink: &mut impl Sink) -> Result<u64, Error> {
         match layer {
             Layer::Base(base) => self.copy_base(base, sink),
-            layer => layer.write(self.trees, &self.image.rules, sink).map(|_| ()),
+            layer => layer.write(self.trees, &self.image.rules, sink),
         }
     }
 
-    fn copy_base(&self, layer: &'a BaseLayer, sink: &mut impl Sink) -> Result<(), Error> {
+    fn copy_base(&self, layer: &'a BaseLayer, sink: &mut impl Sink) -> Result<u64, Error> {
         let Some(base) = &self.image.base else {
-            return Ok(());
+            return Ok(0);
         };
+        let contents = base.contents_of(layer);
         let idle = self
             .base
             .lock()
@@ -227,11 +295,17 @@ impl<'a> LayerBlobs<'a> {
             Some(reader) => reader,
             None => base.reader()?,
         };
-        reader
-            .copy(base.contents_of(layer), sink)?
-            .map_err(Error::from_sink)?;
+        reader.copy(contents, sink)?.map_err(Error::from_sink)?;
         *self.base.lock().unwrap_or_else(PoisonError::into_inner) = Some(reader);
-        Ok(())
+        Ok(contents.size())
+    }
+}
+
+/// A layer that is a blob already.
+fn base_blob(layer: &Layer<'_>) -> Option<LayerBlob> {
+    match layer {
+        Layer::Base(layer) => layer.blob(),
+        _ => None,
     }
 }
 

@@ -33,7 +33,7 @@ pub fn write_layout(
 ) -> Result<Summary, Error> {
     let layout = Layout::create(directory)?;
     let (layers, present) = layout.layers(blobs, options)?;
-    let documents = Documents::new(blobs.image(), &layers, options.annotations)?;
+    let documents = Documents::new(blobs, options.annotations)?;
     layout.blob(&documents.image_id, &documents.config)?;
     layout.blob(&documents.descriptor.digest, &documents.manifest)?;
     for repo_tag in &blobs.image().repo_tags {
@@ -123,8 +123,7 @@ impl Layout {
         if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
-        let layers: Option<Vec<_>> = (0..blobs.len()).map(|index| blobs.get(index)).collect();
-        Ok((layers.ok_or(Error::Cancelled)?, present.into_inner()))
+        Ok((blobs.all().ok_or(Error::Cancelled)?, present.into_inner()))
     }
 
     /// Makes a layer, unless it is there.

@@ -8,6 +8,7 @@ mod archive;
 mod document;
 mod layer_blobs;
 mod layout;
+mod memory;
 
 use std::collections::BTreeMap;
 
@@ -19,9 +20,10 @@ pub use document::{
 };
 pub use layer_blobs::{LayerBlob, LayerBlobs};
 pub use layout::write_layout;
+pub use memory::{DIFF_ID, LAYER_KEY, TAR_SIZE};
 
 use crate::config::config_text;
-use crate::{Digest, Error, Image, Layer, LayerDigest};
+use crate::{Digest, Error, Layer, LayerDigest};
 
 /// An image whose layers' digests are all known: what stands above its layers.
 #[derive(Debug, Clone)]
@@ -37,16 +39,18 @@ pub struct Documents {
 }
 
 impl Documents {
-    /// Writes configuration and manifest.
+    /// Writes configuration and manifest of layers that are all known. `annotations` are the
+    /// manifest's.
     ///
     /// # Errors
     ///
-    /// They cannot be serialised.
+    /// A layer is not known, or the documents cannot be serialised.
     pub fn new(
-        image: &Image,
-        layers: &[LayerBlob],
-        annotations: &Annotations,
+        blobs: &LayerBlobs<'_>,
+        annotations: &BTreeMap<String, String>,
     ) -> Result<Self, Error> {
+        let image = blobs.image();
+        let layers = blobs.all().ok_or(Error::Cancelled)?;
         let digests: Vec<LayerDigest> = layers
             .iter()
             .map(|blob| LayerDigest {
@@ -56,13 +60,13 @@ impl Documents {
             .collect();
         let config = config_text(image, &digests)?;
         let describe = |(index, blob): (usize, &LayerBlob)| Descriptor {
-            annotations: annotations.layers.get(index).cloned().unwrap_or_default(),
+            annotations: blobs.annotations(index),
             ..Descriptor::new(blob.media_type, blob.digest, blob.size)
         };
         let manifest = text(&Manifest::new(
             Descriptor::of(CONFIG, &config),
             layers.iter().enumerate().map(describe).collect(),
-            annotations.manifest.clone(),
+            annotations.clone(),
         ))?;
         Ok(Self {
             image_id: Digest::of(&config),
@@ -80,20 +84,11 @@ impl Documents {
     }
 }
 
-/// Free text by name, for others to read.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Annotations {
-    /// The manifest's.
-    pub manifest: BTreeMap<String, String>,
-    /// The layers', bottom first; those that are missing have none.
-    pub layers: Vec<BTreeMap<String, String>>,
-}
-
 /// How a layout or an archive is written.
 #[derive(Clone, Copy)]
 pub struct Options<'a> {
-    /// What the manifest is to say.
-    pub annotations: &'a Annotations,
+    /// The manifest's annotations.
+    pub annotations: &'a BTreeMap<String, String>,
     /// Whether layers are hashed once more while they are written, so that one that is not what
     /// its digest says is an error.
     pub verify: bool,
