@@ -1,11 +1,12 @@
 //! Loading an image into an engine: what is missing is sent, and what came of it is looked at.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::num::NonZeroUsize;
 
-use image::config::config_text;
 use image::docker_archive;
-use image::{Digest, Image, Layer, LayerDigest, Promise, take_digests};
+use image::oci::{self, Documents, LayerBlob, LayerBlobs};
+use image::{Compression, Digest, Image, Layer, LayerDigest, Promise, take_digests};
 use nix_compat::tree::Trees;
 
 use crate::Error;
@@ -76,6 +77,9 @@ pub fn load(
         promises: promises.collect(),
         image,
         layers: Vec::new(),
+        blobs: Vec::new(),
+        image_id: Digest::of(&[]),
+        id: Digest::of(&[]),
     };
     let loaded = loading.run(&names);
     image.repo_tags = names;
@@ -92,6 +96,11 @@ struct Loading<'a> {
     /// Of the store layers, as they were before.
     promises: Vec<Option<Promise>>,
     layers: Vec<LayerDigest>,
+    /// The layers as an OCI layout holds them: the same, but for a base image's compressed ones.
+    blobs: Vec<LayerBlob>,
+    image_id: Digest,
+    /// What the engine knows the image by.
+    id: Digest,
 }
 
 impl Loading<'_> {
@@ -107,7 +116,8 @@ impl Loading<'_> {
             layer.promise = layer.promise.map(Promise::given);
         }
         let layers = self.image.layers();
-        self.layers = take_digests(&layers, self.trees, &self.image.rules, self.options.jobs)?;
+        let layers = take_digests(&layers, self.trees, &self.image.rules, self.options.jobs)?;
+        self.identify(layers)?;
         let mut left_out = vec![true; self.layers.len()];
         if !self.is_there(&known)? {
             left_out = self.send_missing(&known, names)?;
@@ -121,7 +131,7 @@ impl Loading<'_> {
             .zip(&left_out)
             .filter(|(_, left_out)| !**left_out);
         Ok(Loaded {
-            image_id: self.image_id()?,
+            image_id: self.image_id,
             sent: sent.clone().count(),
             sent_bytes: sent.map(|(layer, _)| layer.size).sum(),
             layers: mem::take(&mut self.layers),
@@ -132,7 +142,7 @@ impl Loading<'_> {
     fn send_missing(&mut self, known: &[Inspected], names: &[String]) -> Result<Vec<bool>, Error> {
         // The probe stays until the image is whole: it keeps the blobs that it found.
         let probe = match self.engine.store {
-            Store::Containerd => Some(Probe::new(self.engine, &self.layers)?),
+            Store::Containerd => Some(Probe::new(self.engine, &self.blobs)?),
             Store::Classic | Store::Podman => None,
         };
         let left_out = match &probe {
@@ -153,7 +163,7 @@ impl Loading<'_> {
         }
         Err(Error::NotWhole {
             engine: self.engine.name().to_owned(),
-            id: self.id()?,
+            id: self.id.to_string(),
         })
     }
 
@@ -168,18 +178,94 @@ impl Loading<'_> {
         let bytes = missing.clone().map(|(layer, _)| layer.size).sum();
         self.observer
             .missing(missing.count(), left_out.len(), bytes);
-        let mut progress = Progress(self.observer);
+        let written = match self.engine.store {
+            Store::Classic => self.send_docker_archive(left_out)?,
+            Store::Containerd | Store::Podman => self.send_oci_archive(left_out)?,
+        };
+        match written {
+            Some(layers) => self.identify(layers),
+            None => Ok(()),
+        }
+    }
+
+    fn send_docker_archive(&self, left_out: &[bool]) -> Result<Option<Vec<LayerDigest>>, Error> {
         let options = docker_archive::Options {
             jobs: self.options.jobs,
             verify: self.options.verify,
             left_out: left_out.iter().take_while(|left_out| **left_out).count(),
         };
+        let mut progress = Progress(self.observer);
         let written = send(self.engine, self.observer, |output| {
             docker_archive::write(self.image, self.trees, output, options, &mut progress)
         })?;
-        if let Some(summary) = written {
-            self.layers = summary.layers;
+        Ok(written.map(|summary| summary.layers))
+    }
+
+    fn send_oci_archive(&self, left_out: &[bool]) -> Result<Option<Vec<LayerDigest>>, Error> {
+        let there = self.blobs.iter().zip(left_out);
+        let there = there.filter(|(_, left_out)| **left_out);
+        let destination = Destination {
+            there: there.map(|(blob, _)| blob.digest).collect(),
+            layers: &self.layers,
+            observer: self.observer,
+        };
+        let options = oci::Options {
+            annotations: &BTreeMap::new(),
+            verify: self.options.verify,
+            destination: &destination,
+        };
+        let written = send(self.engine, self.observer, |output| {
+            let blobs = self.layer_blobs()?;
+            oci::write_archive(&blobs, output, &options)
+        })?;
+        let of_tar = |(blob, layer): (&LayerBlob, &LayerDigest)| LayerDigest {
+            diff_id: blob.diff_id,
+            // Of a base image's compressed layer, the blob's length is another one.
+            size: if blob.digest == blob.diff_id {
+                blob.size
+            } else {
+                layer.size
+            },
+        };
+        Ok(written.map(|summary| {
+            summary
+                .layers
+                .iter()
+                .zip(&self.layers)
+                .map(of_tar)
+                .collect()
+        }))
+    }
+
+    fn layer_blobs(&self) -> Result<LayerBlobs<'_>, image::Error> {
+        LayerBlobs::new(self.image, self.trees, Compression::None, self.options.jobs)
+    }
+
+    /// Takes the layers' digests, and what follows from them.
+    fn identify(&mut self, layers: Vec<LayerDigest>) -> Result<(), Error> {
+        self.layers = layers;
+        let blobs = self.layer_blobs()?;
+        for (index, &LayerDigest { diff_id, size }) in self.layers.iter().enumerate() {
+            let digest = diff_id;
+            let media_type = oci::LAYER;
+            let plain = LayerBlob {
+                diff_id,
+                digest,
+                size,
+                media_type,
+            };
+            // What a base image says of its blobs stays.
+            blobs.know(index, plain);
         }
+        let documents = Documents::new(&blobs, &BTreeMap::new())?;
+        let known = (0..blobs.len()).filter_map(|index| blobs.get(index));
+        let known = known.collect();
+        self.image_id = documents.image_id;
+        self.id = match self.engine.store {
+            Store::Classic | Store::Podman => documents.image_id,
+            Store::Containerd => documents.descriptor.digest,
+        };
+        self.blobs = known;
         Ok(())
     }
 
@@ -212,7 +298,7 @@ impl Loading<'_> {
     }
 
     fn is_there(&self, known: &[Inspected]) -> Result<bool, Error> {
-        let id = self.id()?;
+        let id = self.id.to_string();
         if known
             .iter()
             .any(|image| image.has_id(&id) && self.has_all(image))
@@ -224,16 +310,14 @@ impl Loading<'_> {
 
     /// Whether the engine has the image with all its layers.
     fn is_whole(&self) -> Result<bool, Error> {
-        let image = self.engine.inspect(&self.id()?)?;
+        let image = self.engine.inspect(&self.id.to_string())?;
         Ok(image.is_some_and(|image| self.has_all(&image)))
     }
 
     fn has_all(&self, image: &Inspected) -> bool {
         let diff_ids = self.layers.iter().map(|layer| &layer.diff_id);
         let available = image.available.as_ref();
-        diff_ids.eq(&image.diff_ids)
-            && available
-                .is_none_or(|whole| whole.iter().any(|digest| image.has_id(&digest.to_string())))
+        diff_ids.eq(&image.diff_ids) && available.is_none_or(|whole| whole.contains(&self.id))
     }
 
     fn tag(&self, name: &str) -> Result<(), Error> {
@@ -241,20 +325,11 @@ impl Loading<'_> {
             Some((repository, tag)) if !tag.contains('/') => (repository, tag),
             _ => (name, "latest"),
         };
-        let path = format!("{}/{}/tag", self.engine.images(), self.id()?);
+        let path = format!("{}/{}/tag", self.engine.images(), self.id);
         let what = format!("cannot name the image {name}");
         self.engine
             .client
             .post(&what, &path, &[("repo", repository), ("tag", tag)])
-    }
-
-    /// What the engine knows the image by.
-    fn id(&self) -> Result<String, Error> {
-        Ok(self.image_id()?.to_string())
-    }
-
-    fn image_id(&self) -> Result<Digest, Error> {
-        Ok(Digest::of(&config_text(self.image, &self.layers)?))
     }
 }
 
@@ -263,5 +338,22 @@ struct Progress<'a>(&'a dyn Observer);
 impl docker_archive::Observer for Progress<'_> {
     fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
         self.0.layer(index, of, layer, digest);
+    }
+}
+
+/// What an archive is to leave out, and who is told what it holds.
+struct Destination<'a> {
+    there: BTreeSet<Digest>,
+    layers: &'a [LayerDigest],
+    observer: &'a dyn Observer,
+}
+
+impl oci::Destination for Destination<'_> {
+    fn has(&self, digest: &Digest) -> bool {
+        self.there.contains(digest)
+    }
+
+    fn making(&self, index: usize, of: usize, layer: &Layer<'_>) {
+        self.observer.layer(index, of, layer, &self.layers[index]);
     }
 }

@@ -10,17 +10,18 @@
 use std::collections::BTreeSet;
 use std::io::Cursor;
 
+use image::Digest;
+use image::oci::{
+    CONTAINERD_NAME, INDEX, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, LayerBlob, MANIFEST, REF_NAME,
+};
 use image::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
-use image::{Digest, LayerDigest};
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::find::Engine;
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-const CONFIG: &str = "application/vnd.oci.empty.v1+json";
-const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+/// Media type of `{}`.
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// An index that stands in the engine's store while it is in use.
 pub(crate) struct Probe<'a> {
@@ -31,7 +32,7 @@ pub(crate) struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// Loads an index that asks for these layers' blobs.
-    pub(crate) fn new(engine: &'a Engine, layers: &[LayerDigest]) -> Result<Self, Error> {
+    pub(crate) fn new(engine: &'a Engine, layers: &[LayerBlob]) -> Result<Self, Error> {
         let mut archive = Archive::default();
         let config = archive.blob(b"{}");
         let mut manifests = Vec::with_capacity(layers.len());
@@ -40,8 +41,8 @@ impl<'a> Probe<'a> {
             let manifest = json!({
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
-                "config": descriptor(CONFIG, &config, 2),
-                "layers": [descriptor(LAYER, &layer.diff_id, layer.size)],
+                "config": descriptor(EMPTY, &config, 2),
+                "layers": [descriptor(layer.media_type, &layer.digest, layer.size)],
             });
             let text = manifest.to_string();
             let digest = archive.blob(text.as_bytes());
@@ -49,7 +50,7 @@ impl<'a> Probe<'a> {
             entry["platform"] = json!({"architecture": "unknown", "os": "unknown"});
             entry["annotations"] = json!({
                 "vnd.docker.reference.type": "attestation-manifest",
-                "vnd.docker.reference.digest": layer.diff_id.to_string(),
+                "vnd.docker.reference.digest": layer.digest.to_string(),
             });
             manifests.push(digest);
             entries.push(entry);
@@ -62,16 +63,16 @@ impl<'a> Probe<'a> {
         let name = format!("stream-layered-probe:{tag}");
         let mut entry = descriptor(INDEX, &digest, text.len() as u64);
         entry["annotations"] = json!({
-            "io.containerd.image.name": format!("docker.io/library/{name}"),
-            "org.opencontainers.image.ref.name": tag,
+            CONTAINERD_NAME: format!("docker.io/library/{name}"),
+            REF_NAME: tag,
         });
         archive.member(
-            "index.json",
+            INDEX_FILE,
             json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
                 .to_string()
                 .as_bytes(),
         );
-        archive.member("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#);
+        archive.member(LAYOUT_FILE, LAYOUT_TEXT.as_bytes());
         engine
             .client
             .load("/images/load", Cursor::new(archive.finish()))?;
