@@ -7,6 +7,7 @@
 
 mod command_line;
 mod golden;
+mod load;
 mod nix;
 mod peers;
 mod program;

@@ -93,11 +93,7 @@ fn name(choice: Choice) -> &'static str {
 /// Connects, and asks what it is; an error is a few words.
 fn open(address: &Address) -> Result<(Engine, Choice), String> {
     let mut client = Client::new(address);
-    let answer = client.ping().map_err(|error| explain(&error))?;
-    if !answer.status().is_success() {
-        return Err(format!("answers {}", answer.status()));
-    }
-    let is_podman = answer.headers().contains_key("Libpod-API-Version");
+    let is_podman = client.is_podman().map_err(|error| explain(&error))?;
     let (name, choice, store) = if is_podman {
         ("podman", Choice::Podman, Store::Podman)
     } else {
@@ -138,5 +134,41 @@ fn explain(error: &ureq::Error) -> String {
                 .to_owned()
         }
         _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_store_is_told_by_the_drivers_status() {
+        let info = json!({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]});
+        assert_eq!(docker_store(&info), Store::Containerd);
+        let info =
+            json!({"DriverStatus": [["Backing Filesystem", "extfs"], ["userxattr", "false"]]});
+        assert_eq!(docker_store(&info), Store::Classic);
+        assert_eq!(docker_store(&json!({})), Store::Classic);
+    }
+
+    #[test]
+    fn who_may_not_use_a_socket_is_told_what_to_do() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let text = explain(&ureq::Error::Io(denied));
+        assert!(text.contains("group") && text.contains("sudo"), "{text}");
+    }
+
+    #[test]
+    fn an_engine_that_is_named_is_the_only_one() {
+        let candidate = |variable| Candidate {
+            address: Address::Unix("/a".into()),
+            variable,
+        };
+        let docker = candidate(Some("DOCKER_HOST"));
+        assert!(is_binding(&docker, Choice::Any) && is_binding(&docker, Choice::Docker));
+        assert!(!is_binding(&docker, Choice::Podman));
+        assert!(!is_binding(&candidate(None), Choice::Any));
     }
 }

@@ -50,16 +50,17 @@ impl Client {
         }
     }
 
-    /// An answer's headers; the body is of no interest.
+    /// Whether the engine says that it is podman.
     ///
     /// # Errors
     ///
-    /// As the connection's.
-    pub fn ping(&self) -> Result<Response<Body>, Box<ureq::Error>> {
-        self.agent
-            .get(format!("{HOST}/_ping"))
-            .call()
-            .map_err(Box::new)
+    /// Why nothing answers.
+    pub fn is_podman(&self) -> Result<bool, ureq::Error> {
+        let answer = self.agent.get(format!("{HOST}/_ping")).call()?;
+        if !answer.status().is_success() {
+            return Err(ureq::Error::StatusCode(answer.status().as_u16()));
+        }
+        Ok(answer.headers().contains_key("Libpod-API-Version"))
     }
 
     /// Asks for `path`; nothing where the engine has no such thing. `what` is for errors.
