@@ -1,6 +1,6 @@
 //! What engines say of an image.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use image::Digest;
 use serde_json::Value;
@@ -12,9 +12,17 @@ pub struct Inspected {
     pub id: String,
     /// Digests of its layers' tars, bottom first.
     pub diff_ids: Vec<Digest>,
-    /// Digests of the manifests whose blobs are all there. Only Docker's containerd store tells,
-    /// from 28.0 on.
-    pub available: Option<BTreeSet<Digest>>,
+    /// Its manifests. Only Docker's containerd store tells, from 28.0 on.
+    pub manifests: Option<BTreeMap<Digest, Manifest>>,
+}
+
+/// What is there of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manifest {
+    /// Whether all blobs are there.
+    pub is_available: bool,
+    /// Bytes of the blobs that are there, as their descriptors say.
+    pub content: u64,
 }
 
 impl Inspected {
@@ -31,21 +39,20 @@ impl Inspected {
         Some(Self {
             id: answer.get("Id")?.as_str()?.to_owned(),
             diff_ids: diff_ids.collect::<Option<_>>()?,
-            available: answer
+            manifests: answer
                 .get("Manifests")
                 .and_then(Value::as_array)
-                .map(|manifests| available(manifests)),
+                .map(|manifests| manifests.iter().filter_map(manifest).collect()),
         })
     }
 }
 
-fn available(manifests: &[Value]) -> BTreeSet<Digest> {
-    let whole = manifests
-        .iter()
-        .filter(|manifest| manifest.get("Available").and_then(Value::as_bool) == Some(true));
-    whole
-        .filter_map(|manifest| digest(manifest.pointer("/Descriptor/digest")?))
-        .collect()
+fn manifest(value: &Value) -> Option<(Digest, Manifest)> {
+    let manifest = Manifest {
+        is_available: value.get("Available")?.as_bool()?,
+        content: value.pointer("/Size/Content")?.as_u64()?,
+    };
+    Some((digest(value.pointer("/Descriptor/digest")?)?, manifest))
 }
 
 fn digest(value: &Value) -> Option<Digest> {

@@ -316,8 +316,12 @@ impl Loading<'_> {
 
     fn has_all(&self, image: &Inspected) -> bool {
         let diff_ids = self.layers.iter().map(|layer| &layer.diff_id);
-        let available = image.available.as_ref();
-        diff_ids.eq(&image.diff_ids) && available.is_none_or(|whole| whole.contains(&self.id))
+        let manifests = image.manifests.as_ref();
+        let is_available = manifests.is_none_or(|manifests| {
+            let own = manifests.get(&self.id);
+            own.is_some_and(|manifest| manifest.is_available)
+        });
+        diff_ids.eq(&image.diff_ids) && is_available
     }
 
     fn tag(&self, name: &str) -> Result<(), Error> {

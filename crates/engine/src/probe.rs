@@ -2,12 +2,13 @@
 //!
 //! Its API lists images, and of an image the digests of the unpacked layers; a layer that came
 //! compressed from a registry stands there as well, though its blob has another digest. What it
-//! does tell is whether all blobs of a manifest are there. So an index is loaded with a manifest
-//! for each blob that is asked for, a few hundred bytes each, and is asked for in turn. The
-//! manifests say that they are attestations, which are not unpacked. As long as the index is there
-//! it also keeps the blobs from being collected.
+//! does tell of a manifest is how many bytes of its blobs are there, going by the sizes that the
+//! manifest itself gives. So an index is loaded with manifests that name the blobs that are asked
+//! for, each with another power of two as its size, and is asked for in turn: the sum says which
+//! are there. Few manifests for many blobs, because each costs the store a few writes to disk. They
+//! say that they are attestations, which are not unpacked. As long as the index is there, it also
+//! keeps the blobs from being collected.
 
-use std::collections::BTreeSet;
 use std::io::Cursor;
 
 use image::Digest;
@@ -23,36 +24,50 @@ use crate::find::Engine;
 /// Media type of `{}`.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
+/// The size that a manifest gives of its first blob; the next ones double it. All else that counts
+/// is smaller, and sizes that were not taken from the manifest are no multiples of it.
+const UNIT: u64 = 1 << 20;
+
+/// Most blobs of a manifest: the sum of their sizes is a signed number of 64 bits.
+const BLOBS: usize = 40;
+
 /// An index that stands in the engine's store while it is in use.
 pub(crate) struct Probe<'a> {
     engine: &'a Engine,
     name: String,
-    manifests: Vec<Digest>,
+    blobs: usize,
+    /// The manifests, and the bytes that they and their configuration have.
+    manifests: Vec<(Digest, u64)>,
 }
 
 impl<'a> Probe<'a> {
-    /// Loads an index that asks for these layers' blobs.
-    pub(crate) fn new(engine: &'a Engine, layers: &[LayerBlob]) -> Result<Self, Error> {
+    /// Loads an index that asks for these blobs.
+    pub(crate) fn new(engine: &'a Engine, blobs: &[LayerBlob]) -> Result<Self, Error> {
         let mut archive = Archive::default();
         let config = archive.blob(b"{}");
-        let mut manifests = Vec::with_capacity(layers.len());
-        let mut entries = Vec::with_capacity(layers.len());
-        for layer in layers {
+        let mut manifests = Vec::new();
+        let mut entries = Vec::new();
+        for group in blobs.chunks(BLOBS) {
+            let blobs = group
+                .iter()
+                .enumerate()
+                .map(|(index, blob)| descriptor(blob.media_type, &blob.digest, UNIT << index));
             let manifest = json!({
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
                 "config": descriptor(EMPTY, &config, 2),
-                "layers": [descriptor(layer.media_type, &layer.digest, layer.size)],
+                "layers": blobs.collect::<Vec<_>>(),
             });
             let text = manifest.to_string();
             let digest = archive.blob(text.as_bytes());
-            let mut entry = descriptor(MANIFEST, &digest, text.len() as u64);
+            let size = text.len() as u64;
+            let mut entry = descriptor(MANIFEST, &digest, size);
             entry["platform"] = json!({"architecture": "unknown", "os": "unknown"});
             entry["annotations"] = json!({
                 "vnd.docker.reference.type": "attestation-manifest",
-                "vnd.docker.reference.digest": layer.digest.to_string(),
+                "vnd.docker.reference.digest": config.to_string(),
             });
-            manifests.push(digest);
+            manifests.push((digest, size + 2));
             entries.push(entry);
         }
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
@@ -79,22 +94,31 @@ impl<'a> Probe<'a> {
         Ok(Self {
             engine,
             name,
+            blobs: blobs.len(),
             manifests,
         })
     }
 
-    /// Which of the layers' blobs are there.
+    /// Which of the blobs are there.
     pub(crate) fn present(&self) -> Result<Vec<bool>, Error> {
-        let available: BTreeSet<Digest> = self
-            .engine
-            .inspect(&self.name)?
-            .and_then(|image| image.available)
-            .unwrap_or_default();
-        Ok(self
-            .manifests
-            .iter()
-            .map(|manifest| available.contains(manifest))
-            .collect())
+        let image = self.engine.inspect(&self.name)?;
+        let told = image.and_then(|image| image.manifests).unwrap_or_default();
+        let mut present = Vec::with_capacity(self.blobs);
+        for (digest, own) in &self.manifests {
+            let bits = told.get(digest).map_or(0, |told| bits(told.content, *own));
+            let rest = (self.blobs - present.len()).min(BLOBS);
+            present.extend((0..rest).map(|index| bits >> index & 1 == 1));
+        }
+        Ok(present)
+    }
+}
+
+/// Which blobs of a manifest are there, the first one in the lowest bit; none where the sum is not
+/// one of the manifest's sizes.
+fn bits(content: u64, own: u64) -> u64 {
+    match content.checked_sub(own) {
+        Some(sum) if sum.is_multiple_of(UNIT) && sum / UNIT < 1 << BLOBS => sum / UNIT,
+        _ => 0,
     }
 }
 
@@ -144,5 +168,20 @@ impl Archive {
     fn finish(mut self) -> Vec<u8> {
         self.zeros(end_of_archive(self.0.len() as u64));
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_says_which_blobs_are_there() {
+        assert_eq!(bits(700, 700), 0);
+        assert_eq!(bits(700 + UNIT + (UNIT << 39), 700), 1 | 1 << 39);
+        // Sizes that the manifest did not give: nothing is known.
+        for content in [0, 699, 701, 700 + 44_714_794, 700 + (UNIT << 40), u64::MAX] {
+            assert_eq!(bits(content, 700), 0, "{content}");
+        }
     }
 }

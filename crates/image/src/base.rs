@@ -424,9 +424,11 @@ fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
             let found = pax.iter().rev().find(|(key, _)| key == keyword.as_bytes());
             found.map(|(_, value)| String::from_utf8_lossy(value).into_owned())
         };
-        let number = |keyword: &str, field: io::Result<u64>| -> io::Result<i64> {
+        let number = |keyword: &str, text: &[u8], field: io::Result<u64>| -> io::Result<i64> {
             match record(keyword).and_then(|text| text.parse::<f64>().ok()) {
                 Some(value) => Ok(value as i64),
+                // Some writers leave fields empty that they have no use for.
+                None if is_empty(text) => Ok(0),
                 None => field.map(|value| i64::try_from(value).unwrap_or(i64::MAX)),
             }
         };
@@ -435,12 +437,19 @@ fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
                 .unwrap_or_else(|| String::from_utf8_lossy(field.unwrap_or_default()).into_owned())
         };
         let owner = Owner {
-            uid: number("uid", header.uid())?,
-            gid: number("gid", header.gid())?,
+            uid: number("uid", &header.as_old().uid, header.uid())?,
+            gid: number("gid", &header.as_old().gid, header.gid())?,
             uname: name("uname", header.username_bytes()),
             gname: name("gname", header.groupname_bytes()),
         };
-        let (mode, mtime) = (header.mode()?, number("mtime", header.mtime())?);
+        let (mode, mtime) = (
+            if is_empty(&header.as_old().mode) {
+                0
+            } else {
+                header.mode()?
+            },
+            number("mtime", &header.as_old().mtime, header.mtime())?,
+        );
         members.push(Found {
             name: plain_name(&entry.path_bytes()),
             layer_of,
@@ -452,6 +461,10 @@ fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
         });
     }
     Ok(members)
+}
+
+fn is_empty(field: &[u8]) -> bool {
+    field.iter().all(|&byte| matches!(byte, 0 | b' '))
 }
 
 /// A member's name without `./` and `/` before it.
