@@ -10,6 +10,7 @@ mod closures;
 mod docker;
 mod golden;
 mod imports;
+mod load;
 mod nix;
 mod output;
 mod peer;

@@ -34,6 +34,8 @@ pub enum Command {
     Stream(StreamArgs),
     /// Show which store paths would go into which layer.
     Plan(PlanArgs),
+    /// Load the image into docker or podman; what it has already is not sent.
+    Load(LoadArgs),
     /// Print what completes the command line in a shell.
     Completions {
         /// The shell.
@@ -70,6 +72,39 @@ pub struct StreamArgs {
     /// Where digests of layers are kept.
     #[command(flatten)]
     pub cache: CacheArgs,
+}
+
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// The engine to load it into [default: the first that is found: $DOCKER_HOST, $CONTAINER_HOST,
+    /// docker's socket, podman's].
+    #[arg(long, value_enum, value_name = "ENGINE", help_heading = "Engine")]
+    pub engine: Option<EngineArg>,
+    /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Hash layers once more while they are sent, and fail where one is not what was promised.
+    #[arg(long, help_heading = "Output")]
+    pub verify: bool,
+    /// Print nothing but the image's id, and errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Engines by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    /// Docker, with its own store or containerd's.
+    Docker,
+    /// podman.
+    Podman,
 }
 
 /// Where digests of layers are kept.

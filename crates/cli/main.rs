@@ -7,6 +7,7 @@ mod args;
 mod image_input;
 mod input;
 mod layer_memory;
+mod load;
 mod manual;
 mod nix;
 mod place;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
         Command::Nix(step) => nix::run(&step),

@@ -62,6 +62,7 @@ fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
     let options = Options {
         jobs: jobs(args.jobs),
         verify: args.verify,
+        left_out: 0,
     };
     let mut progress = Progress::new(args.quiet);
     let written = match args.compression {

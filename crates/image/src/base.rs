@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::digest::Digest;
+use crate::oci::LayerBlob;
 use crate::sink::{CopyError, Sink};
 use crate::tar::{Kind, Member, Owner, PaxRecords};
 
@@ -37,6 +38,7 @@ pub struct BaseLayer {
     pub name: String,
     /// Digest of the layer's tar, as the image's configuration says.
     pub diff_id: Digest,
+    blob: Option<LayerBlob>,
     offset: u64,
     content: BaseContent,
     mode: u32,
@@ -176,6 +178,7 @@ impl BaseImage {
                 Ok(BaseLayer {
                     name: name.clone(),
                     diff_id,
+                    blob: None,
                     offset: member.offset,
                     content,
                     mode: member.mode,
@@ -191,6 +194,14 @@ impl BaseImage {
             layers,
             config,
         })
+    }
+
+    /// The layer that holds the contents of this one: itself, unless it is a link to an equal one.
+    pub fn contents_of<'a>(&'a self, layer: &'a BaseLayer) -> &'a BaseLayer {
+        let is_file = |other: &&BaseLayer| {
+            other.diff_id == layer.diff_id && matches!(other.content, BaseContent::File(_))
+        };
+        self.layers.iter().find(is_file).unwrap_or(layer)
     }
 
     /// `config.Env` of the base: texts `NAME=value`.
@@ -223,6 +234,11 @@ impl BaseImage {
 }
 
 impl BaseLayer {
+    /// The layer as a blob, where it is one.
+    pub fn blob(&self) -> Option<LayerBlob> {
+        self.blob
+    }
+
     /// The layer as a member of an archive.
     pub fn member(&self) -> Member<'_> {
         let kind = match &self.content {
@@ -309,7 +325,7 @@ impl Compression {
         })
     }
 
-    fn open(self, path: &Path) -> io::Result<Box<dyn Read>> {
+    fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
         let file = File::open(path)?;
         Ok(match self {
             Self::None => Box::new(file),
@@ -332,7 +348,7 @@ struct Positioned<'a> {
 
 enum PositionedReader {
     Plain(File),
-    Compressed(Box<dyn Read>),
+    Compressed(Box<dyn Read + Send>),
 }
 
 impl<'a> Positioned<'a> {
@@ -376,7 +392,7 @@ impl Read for Positioned<'_> {
 }
 
 /// All members that a base image may refer to, in the order of the archive.
-fn list(archive: Box<dyn Read>) -> io::Result<Vec<Found>> {
+fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
     let mut archive = tar::Archive::new(archive);
     let mut members = Vec::new();
     for entry in archive.entries()? {

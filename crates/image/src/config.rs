@@ -77,9 +77,17 @@ pub fn manifest_text(
     config: &Digest,
     layers: &[String],
 ) -> Result<Vec<u8>, Error> {
-    let config = format!("{}.json", config.hex());
+    manifest_text_of(repo_tags, &format!("{}.json", config.hex()), layers)
+}
+
+/// The text of a `manifest.json` that names its configuration's member so.
+pub(crate) fn manifest_text_of(
+    repo_tags: &[String],
+    config: &str,
+    layers: &[String],
+) -> Result<Vec<u8>, Error> {
     Ok(json::to_python_text(&[Manifest {
-        config: &config,
+        config,
         repo_tags,
         layers,
     }])?)

@@ -42,6 +42,8 @@ pub struct Options {
     /// Whether layers are hashed once more while they are written, so that one that is not what
     /// its digest says is an error.
     pub verify: bool,
+    /// As many layers, from the bottom, are named and not written: who reads the archive has them.
+    pub left_out: usize,
 }
 
 /// Writes `image`.
@@ -63,7 +65,7 @@ pub fn write(
             image,
             trees,
             output,
-            verify: options.verify,
+            options,
             written: 0,
             plain: Owner::nobody_named(),
             root: Owner::root(),
@@ -76,7 +78,7 @@ struct Archive<'a, S> {
     image: &'a Image,
     trees: &'a dyn Trees,
     output: &'a mut S,
-    verify: bool,
+    options: Options,
     /// Bytes so far.
     written: u64,
     plain: Owner,
@@ -100,20 +102,29 @@ impl<S: Sink> Archive<'_, S> {
             .transpose()?;
         for (index, layer) in layers.iter().enumerate() {
             let digest = digests.wait(index)?;
-            observer.layer(index, layers.len(), layer, &digest);
+            let left_out = index < self.options.left_out;
+            if !left_out {
+                observer.layer(index, layers.len(), layer, &digest);
+            }
             if let Layer::Base(layer) = layer {
+                names.push(layer.name.clone());
+                written.push(digest);
+                if left_out {
+                    continue;
+                }
                 self.header(&layer.member())?;
                 if let Some(base) = &mut base {
                     base.copy(layer, self.output)?.map_err(Error::Output)?;
                 }
                 self.contents_end(layer.size())?;
-                names.push(layer.name.clone());
             } else {
                 let name = format!("{}/layer.tar", digest.diff_id.hex());
-                self.layer(index, &name, layer, &digest)?;
+                if !left_out {
+                    self.layer(index, &name, layer, &digest)?;
+                }
                 names.push(name);
+                written.push(digest);
             }
-            written.push(digest);
         }
         observer.manifests();
         let config = config_text(self.image, &written)?;
@@ -154,7 +165,7 @@ impl<S: Sink> Archive<'_, S> {
             owner: &owner,
             pax: PaxRecords::new(),
         })?;
-        let found = if self.verify {
+        let found = if self.options.verify {
             let mut sink = HashingSink::new(&mut *self.output);
             let length = layer.write(self.trees, &self.image.rules, &mut sink)?;
             let found = sink.finish();
