@@ -50,9 +50,8 @@ fn case(file: &Path) -> Case {
 impl Case {
     fn plan(&self, strategy: Strategy, max_store_layers: usize) -> Plan {
         let request = Request {
-            strategy,
-            max_store_layers,
             hidden: self.hidden.clone(),
+            ..Request::new(strategy, max_store_layers)
         };
         let plan = layering::plan(&self.closure, &request).unwrap();
         plan.check(&self.closure, &self.hidden).unwrap();
