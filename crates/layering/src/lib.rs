@@ -10,6 +10,7 @@ mod history;
 mod merge;
 mod order;
 mod pattern;
+mod pipeline;
 mod plan;
 mod popularity;
 mod risk;
@@ -26,6 +27,7 @@ use petgraph::graph::NodeIndex;
 pub use closure::{Closure, ClosureError};
 pub use history::History;
 pub use pattern::{EmptyPattern, LayerPattern};
+pub use pipeline::{Pipeline, PipelineError, Problem};
 pub use plan::{CheckError, ParsePlanError, Plan, PlannedLayer, Reason};
 
 /// What is wanted of a plan.
@@ -74,6 +76,9 @@ pub enum Strategy {
     Popularity,
     /// nixpkgs' since 25.11: large paths get a layer each, with what they alone need.
     Auto,
+    /// nixpkgs' `layeringPipeline`, which may leave paths out and counts no layers: the most that
+    /// there may be plays no part.
+    Pipeline(Pipeline),
     /// Layers that survive releases: what changes together is together, what changes seldom is
     /// below, and what the plan before has stays.
     Stable,
@@ -99,6 +104,9 @@ pub enum PlanError {
         /// The most that there may be.
         most: usize,
     },
+    /// A pipeline's operation cannot do its work.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
     /// Something is asked for that only the stable strategy does.
     #[error("layers of one's own choice need the strategy `stable`")]
     OnlyStable,
@@ -117,24 +125,31 @@ pub fn plan(closure: &Closure, request: &Request) -> Result<Plan, PlanError> {
         .node_indices()
         .filter(|&node| !hidden(node))
         .collect();
-    if request.max_store_layers == 0 && !shown.is_empty() {
+    let counted = !matches!(request.strategy, Strategy::Pipeline(_));
+    if counted && request.max_store_layers == 0 && !shown.is_empty() {
         return Err(PlanError::NoLayers(shown.len()));
     }
     if !request.layers.is_empty() && request.strategy != Strategy::Stable {
         return Err(PlanError::OnlyStable);
     }
-    Ok(match request.strategy {
+    Ok(match &request.strategy {
         Strategy::Popularity => {
-            let mut single = popularity::order(closure, &shown);
-            let rest = single.split_off(single.len().min(request.max_store_layers - 1));
+            let mut single = popularity::order(closure, &[shown]);
+            let single_most = request.max_store_layers.saturating_sub(1);
+            let rest = single.split_off(single.len().min(single_most));
             let single = single.into_iter().map(|node| (vec![node], Reason::Popular));
             let rest = Some((rest, Reason::Rest)).filter(|(rest, _)| !rest.is_empty());
             Plan::new(closure, single.chain(rest))
         }
+        Strategy::Auto => {
+            let most = request.max_store_layers;
+            Plan::new(closure, auto::layers(closure, most, hidden))
+        }
+        Strategy::Pipeline(pipeline) => {
+            let layers = pipeline::layers(closure, pipeline, &shown)?;
+            let layers = layers.into_iter().map(|nodes| (nodes, Reason::Pipeline));
+            Plan::new(closure, layers)
+        }
         Strategy::Stable => stable::plan(closure, request, &shown)?,
-        Strategy::Auto => Plan::new(
-            closure,
-            auto::layers(closure, request.max_store_layers, hidden),
-        ),
     })
 }

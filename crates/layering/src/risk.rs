@@ -27,7 +27,7 @@ const PACKAGE_PRIOR: (u64, u64) = (100, 20_000);
 
 /// Up to this many paths each is told from each other. Of more, the largest are; the rest stand
 /// together where they need the same of these.
-const MOST_TOLD_APART: usize = 1_200;
+const MOST_TOLD_APART: usize = 700;
 
 /// A set of sources.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
