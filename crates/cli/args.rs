@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image::Compression;
+use layering::{LayerPattern, MIN_LAYER_SIZE};
 
 /// One second after 1970 began, as Nix dates its files.
 pub const DEFAULT_TIME: &str = "@1";
@@ -12,6 +13,8 @@ pub const DEFAULT_TIME: &str = "@1";
 pub const DEFAULT_OWNER: &str = "0:0:root:root";
 /// As nixpkgs has it.
 pub const DEFAULT_MAX_LAYERS: usize = 100;
+/// How layers are made unless the command line says otherwise.
+pub const DEFAULT_STRATEGY: &str = "auto";
 
 /// Turn the closure of Nix store paths into a layered, reproducible container image.
 ///
@@ -166,7 +169,8 @@ pub struct ImageArgs {
     /// Make the image that a configuration of the Nix side describes (nixpkgs' conf.json is one).
     #[arg(long, value_name = "FILE", help_heading = "Closure", conflicts_with_all = [
         "paths", "closure", "config", "cmd", "entrypoint", "env", "label", "user", "workdir", "expose", "arch",
-        "created", "mtime", "owner", "from_image", "strategy", "max_layers",
+        "created", "mtime", "owner", "from_image", "strategy", "max_layers", "previous",
+        "own",
     ])]
     pub conf: Option<PathBuf>,
 
@@ -250,28 +254,22 @@ pub struct SettingArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Layers")]
 pub struct LayerArgs {
-    /// How store paths are put into layers.
-    #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = StrategyArg::Auto)]
-    pub strategy: StrategyArg,
+    /// How store paths are put into layers: stable, auto or popularity (nixpkgs' since 25.11, and
+    /// before), or a file that holds a layeringPipeline.
+    #[arg(long, value_name = "STRATEGY", default_value = DEFAULT_STRATEGY)]
+    pub strategy: String,
     /// Most layers of the image: the base image's, the store layers, and the one of its root.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
-}
-
-/// Strategies by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StrategyArg {
-    /// nixpkgs' until 25.05: the most used paths get a layer each.
-    Popularity,
-    /// nixpkgs' since 25.11: the largest paths get a layer each, with what they alone need.
-    Auto,
-}
-
-impl From<StrategyArg> for layering::Strategy {
-    fn from(strategy: StrategyArg) -> Self {
-        match strategy {
-            StrategyArg::Popularity => Self::Popularity,
-            StrategyArg::Auto => Self::Auto,
-        }
-    }
+    /// The plan of the release before, as `plan --format json` prints it: what did not change stays
+    /// where it is.
+    #[arg(long, value_name = "FILE")]
+    pub previous: Option<PathBuf>,
+    /// Put the paths whose names match (`glibc-*`), or their closure (`closure:python3-*`), into a
+    /// layer of their own; may be given many times, the lowest first.
+    #[arg(long = "layer", value_name = "PATTERN")]
+    pub own: Vec<LayerPattern>,
+    /// Bytes that are worth a layer; the strategy stable joins what is smaller.
+    #[arg(long, value_name = "BYTES", default_value_t = MIN_LAYER_SIZE)]
+    pub min_layer_size: u64,
 }

@@ -15,6 +15,7 @@ mod plan;
 mod progress;
 mod report;
 mod result;
+mod strategy;
 mod stream;
 
 use std::process::ExitCode;

@@ -94,7 +94,7 @@ impl Planner<'_> {
         let mut take = |nodes: &[NodeIndex]| {
             nodes.iter().for_each(|node| {
                 free.remove(node);
-            })
+            });
         };
         let mut kept: Vec<Option<Layer>> = Vec::new();
         for layer in previous.iter().flat_map(|plan| &plan.layers) {
