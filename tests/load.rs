@@ -12,6 +12,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use crate::peer;
 use crate::program::{fail, stderr, stream_layered, succeed};
 
 /// An engine that the environment names.
@@ -23,26 +24,34 @@ struct Engine {
 impl Engine {
     /// Docker's own store.
     fn docker() -> Option<Self> {
-        Self::named("docker", "DOCKER", "DOCKER_HOST")
+        Self::named(
+            "docker",
+            "STREAM_LAYERED_TEST_DOCKER",
+            "STREAM_LAYERED_TEST_DOCKER_HOST",
+        )
     }
 
     /// Docker with containerd's store.
     fn containerd() -> Option<Self> {
         Self::named(
             "docker with containerd's store",
-            "DOCKER",
-            "CONTAINERD_DOCKER_HOST",
+            "STREAM_LAYERED_TEST_DOCKER",
+            "STREAM_LAYERED_TEST_CONTAINERD_DOCKER_HOST",
         )
     }
 
     fn podman() -> Option<Self> {
-        Self::named("podman", "PODMAN", "PODMAN_HOST")
+        Self::named(
+            "podman",
+            "STREAM_LAYERED_TEST_PODMAN",
+            "STREAM_LAYERED_TEST_PODMAN_HOST",
+        )
     }
 
     fn named(what: &str, client: &str, host: &str) -> Option<Self> {
         Some(Self {
-            client: peer(what, client)?,
-            host: peer(what, host)?,
+            client: peer::setting(client, what)?,
+            host: peer::setting(host, what)?,
         })
     }
 
@@ -60,17 +69,6 @@ impl Engine {
     fn run(&self, words: &[&str]) -> String {
         String::from_utf8(succeed(&mut self.command(words))).unwrap()
     }
-}
-
-/// What a `STREAM_LAYERED_TEST_…` variable says; without it, the test is passed over.
-fn peer(what: &str, variable: &str) -> Option<String> {
-    let found = std::env::var(format!("STREAM_LAYERED_TEST_{variable}")).ok();
-    if found.is_none() {
-        let required = std::env::var_os("STREAM_LAYERED_REQUIRE_PEERS").is_some();
-        assert!(!required, "needs {what}");
-        eprintln!("skipped: needs {what}");
-    }
-    found
 }
 
 /// The image that says hello, in bytes that no engine has seen.
@@ -299,7 +297,7 @@ fn an_image_over_one_from_a_registry_is_whole() {
     let (Some(classic), Some(engine)) = (Engine::docker(), Engine::containerd()) else {
         return;
     };
-    let Some(registry) = peer("a registry", "REGISTRY") else {
+    let Some(registry) = peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry") else {
         return;
     };
     let mut hello = Hello::new();
