@@ -30,7 +30,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write a docker-archive to standard output, for `docker load`.
+    /// Write the image to standard output, for `docker load`, or to a file or an OCI layout.
     Stream(StreamArgs),
     /// Show which store paths would go into which layer.
     Plan(PlanArgs),
@@ -52,15 +52,23 @@ pub struct StreamArgs {
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
-    /// Write to this file instead of standard output; it appears when it is whole.
+    /// What is written.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
+    pub format: FormatArg,
+    /// Write to this file instead of standard output; it appears when it is whole. For `oci`, the
+    /// layout's directory.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
+    /// Threads that hash and compress layers [default: $NIX_BUILD_CORES, or one for each processor].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,
-    /// Compress the archive: none, gzip, zstd or zstd:LEVEL.
-    #[arg(long, value_name = "HOW", default_value_t, help_heading = "Output")]
-    pub compression: Compression,
+    /// Compress a docker-archive as a whole, or an OCI image's layers: none, gzip, zstd or
+    /// zstd:LEVEL [default: gzip for `oci`, else none].
+    #[arg(long, value_name = "HOW", help_heading = "Output")]
+    pub compression: Option<Compression>,
+    /// Annotate an OCI image's manifest; may be given many times.
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Output")]
+    pub annotation: Vec<String>,
     /// Hash layers once more while they are written, and fail where one is not what was promised.
     #[arg(long, help_heading = "Output")]
     pub verify: bool,
@@ -70,6 +78,18 @@ pub struct StreamArgs {
     /// Where digests of layers are kept.
     #[command(flatten)]
     pub cache: CacheArgs,
+}
+
+/// What `stream` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum FormatArg {
+    /// A docker-archive, with the bytes of nixpkgs' streamLayeredImage.
+    #[default]
+    DockerArchive,
+    /// An OCI layout as a tar.
+    OciArchive,
+    /// An OCI layout: a directory, which keeps the other images that are in it.
+    Oci,
 }
 
 /// Where digests of layers are kept.

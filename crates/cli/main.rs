@@ -9,6 +9,7 @@ mod input;
 mod layer_memory;
 mod manual;
 mod nix;
+mod oci;
 mod place;
 mod plan;
 mod progress;
