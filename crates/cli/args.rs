@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image::Compression;
+use registry::Reference;
 
 /// One second after 1970 began, as Nix dates its files.
 pub const DEFAULT_TIME: &str = "@1";
@@ -34,6 +35,10 @@ pub enum Command {
     Stream(StreamArgs),
     /// Show which store paths would go into which layer.
     Plan(PlanArgs),
+    /// Push the image to a registry; what is there already is not sent.
+    ///
+    /// Prints REF@DIGEST. Credentials are those of docker and podman.
+    Push(PushArgs),
     /// Print what completes the command line in a shell.
     Completions {
         /// The shell.
@@ -53,7 +58,13 @@ pub struct StreamArgs {
     #[command(flatten)]
     pub image: ImageArgs,
     /// What is written.
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Output")]
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        help_heading = "Output"
+    )]
     pub format: FormatArg,
     /// Write to this file instead of standard output; it appears when it is whole. For `oci`, the
     /// layout's directory.
@@ -80,6 +91,65 @@ pub struct StreamArgs {
     pub cache: CacheArgs,
 }
 
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Where to push it: HOST[:PORT]/REPOSITORY[:TAG].
+    #[arg(value_name = "REF")]
+    pub reference: Reference,
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Push it there, too; may be given many times.
+    #[arg(long, value_name = "REF", help_heading = "Registry")]
+    pub also: Vec<Reference>,
+    /// An image of which layers that did not change are taken over, beside the one that is at REF.
+    #[arg(long, value_name = "REF", help_heading = "Registry")]
+    pub previous_image: Vec<Reference>,
+    /// Add the image to the index at REF, as the one for its platform; the others stay.
+    #[arg(long, help_heading = "Registry")]
+    pub index: bool,
+    /// How the registry is reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+    /// Compress layers: none, gzip, zstd or zstd:LEVEL.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "gzip",
+        help_heading = "Output"
+    )]
+    pub compression: Compression,
+    /// Annotate the image's manifest; may be given many times.
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Output")]
+    pub annotation: Vec<String>,
+    /// Write the digest of the image to this file.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub digest_file: Option<PathBuf>,
+    /// Blobs that are sent at once [default: 4], and threads that compress each [default:
+    /// $NIX_BUILD_CORES, or one for each processor].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Print nothing but REF@DIGEST and errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registry")]
+pub struct RegistryArgs {
+    /// Speak to registries without TLS; those on this machine are spoken to so anyway.
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Trust the certificates in this PEM file, too; may be given many times.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Vec<PathBuf>,
+}
+
 /// What `stream` writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum FormatArg {
@@ -100,7 +170,7 @@ pub struct CacheArgs {
     #[arg(long, value_name = "DIR", env = "STREAM_LAYERED_CACHE")]
     pub cache: Option<PathBuf>,
     /// Neither use nor keep digests of layers.
-    #[arg(long, conflicts_with = "cache")]
+    #[arg(long)]
     pub no_cache: bool,
 }
 

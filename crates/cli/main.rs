@@ -13,6 +13,9 @@ mod oci;
 mod place;
 mod plan;
 mod progress;
+mod push;
+mod push_progress;
+mod registries;
 mod report;
 mod result;
 mod stream;
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Push(args) => push::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
         Command::Nix(step) => nix::run(&step),

@@ -7,8 +7,8 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context, Result};
 use image::docker_archive::{self, Options, Summary};
-use image::sink::WriteSink;
 use image::oci::LayerBlobs;
+use image::sink::WriteSink;
 use image::{Compression, Digest, Output};
 
 use crate::UsageError;
@@ -59,7 +59,14 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     let kept = if args.format == FormatArg::DockerArchive {
         memory.recall(&mut input.image);
         let summary = write(args, &input, file()?)?;
-        finish(args, place, &input, &summary.image_id, summary.layers.len(), summary.size)?;
+        finish(
+            args,
+            place,
+            &input,
+            &summary.image_id,
+            summary.layers.len(),
+            summary.size,
+        )?;
         memory.keep(&summary.layers)
     } else {
         let blobs = memory.recall_blobs(LayerBlobs::new(
@@ -73,7 +80,14 @@ pub fn run(args: &StreamArgs) -> Result<()> {
             _ => oci::write_archive(args, &blobs, file()?)?,
         };
         let id = summary.documents.image_id;
-        finish(args, place, &input, &id, summary.layers.len(), summary.written)?;
+        finish(
+            args,
+            place,
+            &input,
+            &id,
+            summary.layers.len(),
+            summary.written,
+        )?;
         memory.keep_blobs(&blobs)
     };
     if let Err(error) = kept

@@ -9,6 +9,7 @@ mod document;
 mod layer_blobs;
 mod layout;
 mod memory;
+mod reader;
 
 use std::collections::BTreeMap;
 
@@ -21,6 +22,7 @@ pub use document::{
 pub use layer_blobs::{LayerBlob, LayerBlobs};
 pub use layout::write_layout;
 pub use memory::{DIFF_ID, LAYER_KEY, TAR_SIZE};
+pub use reader::LayerReader;
 
 use crate::config::config_text;
 use crate::{Digest, Error, Layer, LayerDigest};
