@@ -84,9 +84,11 @@ let
     config = labelled;
     os = "linux";
   };
-  baseJson = tools.writeText "${baseName}-base.json" base;
+  baseJson = step "${baseName}-base.json" "text" { text = base; };
   # The store paths that the configuration names, and nothing else of it.
-  references = import ./references.nix { inherit lib tools; } "${baseName}-references" base;
+  references = step "${baseName}-references" "text" {
+    text = import ./references.nix lib base;
+  };
 
   customisationLayer = rootLayer {
     inherit

@@ -5,10 +5,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod command_line;
+mod base_images;
+mod closures;
+mod docker;
 mod golden;
+mod imports;
 mod nix;
+mod output;
+mod peer;
 mod peers;
 mod program;
+mod settings;
 mod store_tree;
 mod trees;

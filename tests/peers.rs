@@ -1,1 +1,169 @@
-//! Real peers.
+//! The main job with real peers: Nix builds a closure, engines take its image.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::docker::Docker;
+use crate::peer;
+use crate::program::{sha256, stderr, stream_layered, succeed};
+
+/// Debian's hello and its closure as store paths, built by real Nix.
+fn hello() -> Option<&'static Path> {
+    static HELLO: OnceLock<Option<PathBuf>> = OnceLock::new();
+    HELLO
+        .get_or_init(|| {
+            peer::program("STREAM_LAYERED_TEST_NIX", "nix")?;
+            let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/closures/debstore");
+            let output = Command::new(tool).arg("hello").output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+            Some(String::from_utf8(output.stdout).unwrap().trim().into())
+        })
+        .as_deref()
+}
+
+/// The image of hello as a file.
+fn archive(directory: &Path, name: &str) -> Option<PathBuf> {
+    let file = directory.join("image.tar");
+    succeed(
+        stream_layered()
+            .arg(hello()?)
+            .args(["-t", name, "-o"])
+            .arg(&file),
+    );
+    Some(file)
+}
+
+#[test]
+fn docker_loads_and_runs_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for engine in [Docker::find(), Docker::find_newer()].into_iter().flatten() {
+        let Some(archive) = archive(directory.path(), "stream-layered-test-hello:main-job") else {
+            return;
+        };
+        let loaded = engine.load(&archive);
+        assert_eq!(loaded.run(&[], &[]).trim(), "Hello, world!");
+        assert_eq!(
+            loaded.run(&[], &["/bin/hello", "-g", "layers"]).trim(),
+            "layers"
+        );
+    }
+}
+
+#[test]
+fn the_example_of_the_readme_runs() {
+    let Some(engine) = Docker::find() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("image.tar");
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix/examples/hello");
+    let mut command = stream_layered();
+    command
+        .arg("--store")
+        .arg(example.join("store"))
+        .arg("--closure")
+        .arg(example.join("closure.json"));
+    succeed(
+        command
+            .args(["-t", "stream-layered-test-example:1", "-o"])
+            .arg(&file),
+    );
+    assert_eq!(
+        engine.load(&file).run(&[], &[]).trim(),
+        "Hello from a layered image."
+    );
+}
+
+#[test]
+fn podman_loads_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(podman) = peer::program("STREAM_LAYERED_TEST_PODMAN", "podman") else {
+        return;
+    };
+    let Some(archive) = archive(directory.path(), "localhost/stream-layered-test-podman:1") else {
+        return;
+    };
+    let load = Command::new(&podman)
+        .args(["load", "-i"])
+        .arg(&archive)
+        .output()
+        .unwrap();
+    assert!(load.status.success(), "{}", stderr(&load));
+    let inspect = [
+        "inspect",
+        "--format",
+        "{{.Id}}",
+        "localhost/stream-layered-test-podman:1",
+    ];
+    let id = succeed(Command::new(&podman).args(inspect));
+    assert_eq!(String::from_utf8(id).unwrap().trim(), image_id(&archive));
+    succeed(Command::new(&podman).args(["rmi", "localhost/stream-layered-test-podman:1"]));
+}
+
+#[test]
+fn skopeo_and_umoci_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(skopeo) = peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo") else {
+        return;
+    };
+    let Some(umoci) = peer::program("STREAM_LAYERED_TEST_UMOCI", "umoci") else {
+        return;
+    };
+    let Some(archive) = archive(directory.path(), "hello:1") else {
+        return;
+    };
+    let source = format!("docker-archive:{}", archive.display());
+    let inspect: Value =
+        serde_json::from_slice(&succeed(Command::new(&skopeo).args(["inspect", &source]))).unwrap();
+    assert_eq!(inspect["Architecture"], "amd64");
+    let layers = inspect["Layers"].as_array().unwrap().len();
+    assert!(layers >= 4, "{inspect}");
+
+    let layout = directory.path().join("layout");
+    succeed(Command::new(&skopeo).args([
+        "copy",
+        "-q",
+        &source,
+        &format!("oci:{}:hello", layout.display()),
+    ]));
+    let bundle = directory.path().join("bundle");
+    succeed(
+        Command::new(&umoci)
+            .args(["unpack", "--image"])
+            .arg(format!("{}:hello", layout.display()))
+            .arg(&bundle),
+    );
+    let hello = hello().unwrap().strip_prefix("/").unwrap();
+    let program = bundle.join("rootfs").join(hello).join("bin/hello");
+    let original = Path::new("/").join(hello).join("bin/hello");
+    assert!(fs::read(program).unwrap() == fs::read(original).unwrap());
+}
+
+#[test]
+fn the_image_of_a_nix_closure_is_the_same_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(file) = archive(directory.path(), "hello:1") else {
+        return;
+    };
+    let first = sha256(&file);
+    archive(directory.path(), "hello:1");
+    assert_eq!(sha256(&file), first);
+}
+
+/// Digest of the configuration, in base 16.
+fn image_id(archive: &Path) -> String {
+    let manifest = succeed(
+        Command::new("tar")
+            .arg("-xOf")
+            .arg(archive)
+            .arg("manifest.json"),
+    );
+    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+    manifest[0]["Config"]
+        .as_str()
+        .unwrap()
+        .trim_end_matches(".json")
+        .to_owned()
+}

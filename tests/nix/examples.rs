@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Nix;
 use super::archive::Archive;
-use super::docker::{Docker, Loaded};
-use super::peer;
+use crate::docker::{Docker, Loaded};
+use crate::peer;
 
 const FILE: &str = "examples.nix";
 

@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 
 use super::archive::Archive;
-use super::docker::Docker;
 use super::{Nix, program, stderr};
+use crate::docker::Docker;
 use crate::program::stream_layered;
 
 /// The repository as a flake. What git does not know is not in it.

@@ -5,11 +5,11 @@
 
 mod archive;
 mod arguments;
-mod docker;
+
 mod examples;
 mod flake;
-mod peer;
 
+use crate::peer;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;

@@ -10,6 +10,7 @@ mod plan;
 mod registration;
 mod root_layer;
 mod script;
+mod text;
 
 use std::path::PathBuf;
 
@@ -42,6 +43,8 @@ pub enum Step {
     Conf,
     /// Writes a script that runs stream-layered.
     Script,
+    /// Writes a text.
+    Text,
 }
 
 /// Runs a step.
@@ -57,5 +60,6 @@ pub fn run(step: &Step) -> Result<()> {
         Step::Digests => digests::run(),
         Step::Conf => conf::run(),
         Step::Script => script::run(),
+        Step::Text => text::run(),
     }
 }

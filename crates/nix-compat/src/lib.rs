@@ -3,13 +3,18 @@
 //! Written from the Nix manual and tested against what Nix prints. The module names are those of
 //! the crate of the same name that is not published yet, so that it can take this one's place.
 
+pub mod nar;
+pub mod narinfo;
+pub mod nix_conf;
 pub mod nixbase32;
 pub mod nixhash;
 pub mod path_info;
 pub mod registration;
+pub mod signature;
 pub mod store_path;
 pub mod tree;
 
+pub use narinfo::NarInfo;
 pub use nixhash::NarHash;
 pub use path_info::PathInfo;
 pub use store_path::{StoreDir, StorePath};

@@ -52,7 +52,7 @@ pub enum PathInfoError {
 struct Entry {
     path: Option<String>,
     nar_hash: Option<String>,
-    nar_size: Option<u64>,
+    nar_size: Option<serde_json::Number>,
     references: Option<Vec<String>>,
     valid: Option<bool>,
 }
@@ -69,8 +69,9 @@ pub fn from_json(store_dir: &StoreDir, value: Value) -> Result<Vec<PathInfo>, Pa
     match value {
         Value::Array(entries) => entries
             .into_iter()
-            .map(|entry| {
-                let entry = parse_entry("the list", entry)?;
+            .enumerate()
+            .map(|(at, entry)| {
+                let entry = parse_entry(&format!("entry {} of the list", at + 1), entry)?;
                 let path = entry.path.clone().ok_or_else(|| {
                     PathInfoError::Form("an entry of the list has no `path`".to_owned())
                 })?;
@@ -115,6 +116,11 @@ fn path_info(store_dir: &StoreDir, path: &str, entry: Entry) -> Result<PathInfo,
     let path = parse_either(store_dir, path)?;
     let missing = |what: &str| PathInfoError::Form(format!("{path} has no `{what}`"));
     let nar_size = entry.nar_size.ok_or_else(|| missing("narSize"))?;
+    let nar_size = nar_size.as_u64().ok_or_else(|| {
+        PathInfoError::Form(format!(
+            "{path}: its `narSize`, {nar_size}, is no number of bytes"
+        ))
+    })?;
     let references = entry.references.ok_or_else(|| missing("references"))?;
     let nar_hash = match entry.nar_hash {
         None => None,

@@ -107,6 +107,14 @@ pub enum TreeError {
         /// The store's own place.
         store: PathBuf,
     },
+    /// The place that the tree comes from, which is no file system, gave an error.
+    #[error("cannot take {path}")]
+    Source {
+        /// The store path.
+        path: StorePath,
+        /// That place's error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// What the visitor does with the tree failed.
     #[error(transparent)]
     Visitor(#[from] Box<dyn std::error::Error + Send + Sync>),

@@ -133,3 +133,79 @@ impl<S: Sink> Visit for LayerTar<'_, S> {
         self.member(path, Kind::Symlink(target), 0o777)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::DigestWriter;
+    use crate::sink::{HashingSink, WriteSink};
+    use crate::tar::Owner;
+
+    /// Contents that are not as long as they were said to be.
+    struct Changed {
+        size: u64,
+        bytes: Vec<u8>,
+        as_file: bool,
+    }
+
+    impl Contents for Changed {
+        fn size(&self) -> u64 {
+            self.size
+        }
+
+        fn open(&mut self) -> Result<Opened<'_>, TreeError> {
+            if !self.as_file {
+                return Ok(Opened::Stream(Box::new(self.bytes.as_slice())));
+            }
+            use std::io::{Seek as _, Write as _};
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(&self.bytes).unwrap();
+            file.rewind().unwrap();
+            Ok(Opened::File(file))
+        }
+    }
+
+    fn error(sink: impl Sink, contents: &mut Changed) -> String {
+        let rules = TarRules {
+            mtime: 1,
+            owner: Owner::root(),
+        };
+        let mut tar = LayerTar::new(sink, &rules);
+        tar.file(b"/nix/store/x/file", false, contents)
+            .unwrap_err()
+            .to_string()
+    }
+
+    #[test]
+    fn a_file_that_is_shorter_or_longer_than_it_was_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        for (size, length) in [
+            (10, 9),
+            (10, 11),
+            (0, 1),
+            (300_000, 299_999),
+            (300_000, 300_001),
+        ] {
+            for as_file in [false, true] {
+                let changed = || Changed {
+                    size,
+                    bytes: vec![7; length],
+                    as_file,
+                };
+                let file = std::fs::File::create(directory.path().join("out")).unwrap();
+                let mut output = crate::Output::new(file).unwrap();
+                let errors = [
+                    error(WriteSink::new(DigestWriter::default()), &mut changed()),
+                    error(HashingSink::new(&mut output), &mut changed()),
+                    error(&mut output, &mut changed()),
+                ];
+                for error in errors {
+                    assert!(
+                        error.contains("/nix/store/x/file") && error.contains("has changed"),
+                        "{size} {length} {as_file}: {error}"
+                    );
+                }
+            }
+        }
+    }
+}

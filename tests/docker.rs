@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use super::{peer, stderr};
+use crate::peer;
+use crate::program::stderr;
 
 /// An engine, and the client to talk to it.
 pub struct Docker {

@@ -1,0 +1,181 @@
+//! The listing of a NAR that caches keep beside it as `HASH.ls`: the tree's names, kinds and sizes.
+//!
+//! No signature covers a listing. It tells what a NAR most likely holds; only the NAR itself is
+//! proof. [`Listing::nar_size`] catches most that do not belong to their NAR.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::position::Position;
+use super::{Entry, Limits, Node, Problem, padding, shown};
+
+/// What a listing says of a tree, in pre-order, siblings by the bytes of their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing {
+    entries: Vec<Listed>,
+    nar_size: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listed {
+    path: Vec<u8>,
+    depth: usize,
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    File { executable: bool, size: u64 },
+    Symlink { target: Vec<u8> },
+}
+
+/// Why a text is no listing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListingError {
+    /// Not JSON, of another form, or nested too deep for a listing.
+    #[error("not a NAR listing: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A version that is not known.
+    #[error("a NAR listing of version {0}; only version 1 is known")]
+    Version(u64),
+    /// An entry of no known kind, or without what its kind has.
+    #[error(
+        "the NAR listing's entry `{0}` is no directory, file with a size, or link with a target"
+    )]
+    Kind(String),
+    /// A name or target that no NAR can have.
+    #[error("the NAR listing's entry `{path}`: {problem}")]
+    Entry {
+        /// The directory.
+        path: String,
+        /// What is wrong.
+        problem: Problem,
+    },
+}
+
+#[derive(Deserialize)]
+struct File {
+    version: u64,
+    root: Raw,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    r#type: String,
+    entries: Option<BTreeMap<String, Raw>>,
+    size: Option<u64>,
+    #[serde(default)]
+    executable: bool,
+    target: Option<String>,
+}
+
+impl Listing {
+    /// Reads the JSON text of a `.ls` file.
+    ///
+    /// # Errors
+    ///
+    /// The text is no listing, or one that no NAR could have. A tree of more than about sixty
+    /// levels is refused also: read the NAR instead.
+    pub fn parse(json: &[u8]) -> Result<Self, ListingError> {
+        let file: File = serde_json::from_slice(json)?;
+        if file.version != 1 {
+            return Err(ListingError::Version(file.version));
+        }
+        let mut listing = Self {
+            entries: Vec::new(),
+            nar_size: string_size(b"nix-archive-1".len() as u64),
+        };
+        listing.add(&file.root, &mut Position::default())?;
+        Ok(listing)
+    }
+
+    /// The tree's entries.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries.iter().map(|listed| Entry {
+            path: &listed.path,
+            depth: listed.depth,
+            node: match &listed.kind {
+                Kind::Directory => Node::Directory,
+                &Kind::File { executable, size } => Node::File { executable, size },
+                Kind::Symlink { target } => Node::Symlink { target },
+            },
+        })
+    }
+
+    /// Length in bytes of the NAR that holds exactly this tree.
+    pub fn nar_size(&self) -> u64 {
+        self.nar_size
+    }
+
+    /// Recursion ends with that of the JSON parser.
+    fn add(&mut self, raw: &Raw, position: &mut Position) -> Result<(), ListingError> {
+        let wrong_kind = || ListingError::Kind(shown(position.path()));
+        let (kind, words): (_, &[usize]) = match raw.r#type.as_str() {
+            "directory" if raw.entries.is_some() => (Kind::Directory, &[1, 4, 9, 1]),
+            "regular" => {
+                let size = raw.size.ok_or_else(wrong_kind)?;
+                let executable = raw.executable;
+                self.count(string_size(size));
+                let words: &[usize] = if executable {
+                    &[1, 4, 7, 10, 0, 8, 1]
+                } else {
+                    &[1, 4, 7, 8, 1]
+                };
+                (Kind::File { executable, size }, words)
+            }
+            "symlink" => {
+                let target = raw.target.clone().ok_or_else(wrong_kind)?.into_bytes();
+                if target.is_empty() || target.contains(&0) {
+                    return Err(ListingError::Entry {
+                        path: shown(position.path()),
+                        problem: Problem::Target(shown(&target)),
+                    });
+                }
+                self.count(string_size(target.len() as u64));
+                (Kind::Symlink { target }, &[1, 4, 7, 6, 1])
+            }
+            _ => return Err(wrong_kind()),
+        };
+        for &word in words {
+            self.count(string_size(word as u64));
+        }
+        self.entries.push(Listed {
+            path: position.path().to_vec(),
+            depth: position.depth(),
+            kind,
+        });
+        if let Some(entries) = raw.entries.as_ref().filter(|_| raw.r#type == "directory") {
+            position.open();
+            for (name, child) in entries {
+                position
+                    .child(name.as_bytes(), &Limits::default())
+                    .map_err(|problem| ListingError::Entry {
+                        path: shown(position.path()),
+                        problem,
+                    })?;
+                // `entry`, `(`, `name`, the name, `node`, and `)` after the node.
+                for length in [5, 1, 4, name.len() as u64, 4, 1] {
+                    self.count(string_size(length));
+                }
+                self.add(child, position)?;
+            }
+            position.close();
+        }
+        Ok(())
+    }
+
+    /// A listing may lie about sizes; no sum of them may overflow.
+    fn count(&mut self, bytes: u64) {
+        self.nar_size = self.nar_size.saturating_add(bytes);
+    }
+}
+
+/// Length of a string in a NAR: its own length's eight bytes, itself, its padding.
+fn string_size(length: u64) -> u64 {
+    length
+        .saturating_add(8)
+        .saturating_add(padding(length) as u64)
+}

@@ -1,0 +1,439 @@
+//! What a binary cache says of a store path in its file `HASH.narinfo`, and `nix-cache-info`.
+
+use std::fmt;
+
+use crate::nixhash::ParseHashError;
+use crate::signature::{ParseKeyError, PublicKey, Signature, fingerprint};
+use crate::store_path::ParseStorePathError;
+use crate::{NarHash, PathInfo, StoreDir, StorePath};
+
+/// A narinfo file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NarInfo {
+    /// What signatures cover.
+    pub signed: Signed,
+    /// Where the cache keeps the NAR: its own word, which no signature covers.
+    pub file: NarFile,
+    /// The derivation that the path was built from; not covered by signatures.
+    pub deriver: Option<StorePath>,
+    /// How the path follows from its content, where it does (`fixed:r:sha256:…`); not covered by
+    /// signatures.
+    pub ca: Option<String>,
+    /// Signatures, in the order of the file.
+    pub signatures: Vec<Signature>,
+}
+
+/// The part of a narinfo that signatures cover.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The store path.
+    pub path: StorePath,
+    /// Hash of the uncompressed NAR.
+    pub nar_hash: NarHash,
+    /// Length of the uncompressed NAR, in bytes.
+    pub nar_size: u64,
+    /// Store paths that the path refers to, sorted; itself among them where it does.
+    pub references: Vec<StorePath>,
+}
+
+/// How a cache keeps a NAR.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NarFile {
+    /// Where it is: below the cache, or an absolute URL.
+    pub url: String,
+    /// How it is compressed.
+    pub compression: Compression,
+    /// SHA-256 of the file as it is kept, compressed.
+    pub hash: Option<NarHash>,
+    /// Length of the file as it is kept, in bytes.
+    pub size: Option<u64>,
+}
+
+/// The compressions of NARs that can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "they are what their names say")]
+pub enum Compression {
+    None,
+    Xz,
+    Zstd,
+    Gzip,
+    Bzip2,
+    Brotli,
+}
+
+/// Why a text is no narinfo.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NarInfoError {
+    /// A line that is no `Key: value`.
+    #[error("line {0} is not of the form `Key: value`")]
+    Line(usize),
+    /// The last line does not end.
+    #[error("it is cut off: the last line does not end")]
+    CutOff,
+    /// A field that must be there once.
+    #[error("it has no `{0}`")]
+    Missing(&'static str),
+    /// A field that must be there only once.
+    #[error("it has more than one `{0}`")]
+    Repeated(&'static str),
+    /// A number that is none, or that cannot be.
+    #[error("`{field}: {text}` is no possible size in bytes")]
+    Size {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        text: String,
+    },
+    /// A compression that cannot be read.
+    #[error("the NAR is compressed with `{0}`; none, xz, zstd, gzip, bzip2 and br can be read")]
+    Compression(String),
+    /// A URL that is empty or leads out of the cache.
+    #[error("`URL: {0}` does not lead to a file in the cache")]
+    Url(String),
+    /// A store path that is none.
+    #[error("`{field}`: {source}")]
+    Path {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        source: ParseStorePathError,
+    },
+    /// A hash that is none.
+    #[error("`{field}`: {source}")]
+    Hash {
+        /// The field.
+        field: &'static str,
+        /// What is wrong.
+        source: ParseHashError,
+    },
+    /// A signature that is none.
+    #[error("`Sig`: {0}")]
+    Signature(#[from] ParseKeyError),
+    /// A NAR without compression whose file is said to be another.
+    #[error(
+        "the NAR is not compressed, but `FileHash` or `FileSize` is not its `NarHash` or `NarSize`"
+    )]
+    File,
+}
+
+impl NarInfo {
+    /// Reads the text of a narinfo. Unknown fields are ignored.
+    ///
+    /// # Errors
+    ///
+    /// The text is cut off, lacks a field or has it twice, or a field's value is none.
+    pub fn parse(store_dir: &StoreDir, text: &str) -> Result<Self, NarInfoError> {
+        let mut path = Field::new("StorePath");
+        let mut url = Field::new("URL");
+        let mut compression = Field::new("Compression");
+        let mut file_hash = Field::new("FileHash");
+        let mut file_size = Field::new("FileSize");
+        let mut nar_hash = Field::new("NarHash");
+        let mut nar_size = Field::new("NarSize");
+        let mut references = Field::new("References");
+        let mut deriver = Field::new("Deriver");
+        let mut ca = Field::new("CA");
+        let mut signatures = Vec::new();
+        for_each_field(text, |key, value| match key {
+            "StorePath" => path.set(value),
+            "URL" => url.set(value),
+            "Compression" => compression.set(value),
+            "FileHash" => file_hash.set(value),
+            "FileSize" => file_size.set(value),
+            "NarHash" => nar_hash.set(value),
+            "NarSize" => nar_size.set(value),
+            "References" => references.set(value),
+            "Deriver" => deriver.set(value),
+            "CA" => ca.set(value),
+            "Sig" => {
+                signatures.push(Signature::parse(value)?);
+                Ok(())
+            }
+            _ => Ok(()),
+        })?;
+
+        let path = path.required(|text| parse_path("StorePath", text, |t| store_dir.parse(t)))?;
+        let nar_hash = nar_hash.required(|text| parse_hash("NarHash", text))?;
+        let nar_size = nar_size.required(|text| parse_size("NarSize", text))?;
+        let mut references = references.required(|text| {
+            text.split_ascii_whitespace()
+                .map(|name| parse_path("References", name, |t| store_dir.parse_base_name(t)))
+                .collect::<Result<Vec<_>, _>>()
+        })?;
+        references.sort();
+        references.dedup();
+        let file = NarFile {
+            url: url.required(parse_url)?,
+            // What Nix takes where the field is missing.
+            compression: compression
+                .optional(Compression::parse)?
+                .unwrap_or(Compression::Bzip2),
+            hash: file_hash.optional(|text| parse_hash("FileHash", text))?,
+            size: file_size.optional(|text| parse_size("FileSize", text))?,
+        };
+        if file.compression == Compression::None
+            && (file.hash.is_some_and(|hash| hash != nar_hash)
+                || file.size.is_some_and(|size| size != nar_size))
+        {
+            return Err(NarInfoError::File);
+        }
+        Ok(Self {
+            signed: Signed {
+                path,
+                nar_hash,
+                nar_size,
+                references,
+            },
+            file,
+            deriver: deriver
+                .optional(|text| match text {
+                    "unknown-deriver" => Ok(None),
+                    _ => parse_path("Deriver", text, |t| store_dir.parse_base_name(t)).map(Some),
+                })?
+                .flatten(),
+            ca: ca.optional(|text| Ok(text.to_owned()))?,
+            signatures,
+        })
+    }
+
+    /// The first of the keys that signed this.
+    pub fn signed_by<'k>(&self, keys: &'k [PublicKey]) -> Option<&'k PublicKey> {
+        let fingerprint = self.signed.fingerprint();
+        self.signatures.iter().find_map(|signature| {
+            keys.iter()
+                .find(|key| key.verifies(&fingerprint, signature))
+        })
+    }
+}
+
+impl Signed {
+    /// The text that signatures are made of.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.path, &self.nar_hash, self.nar_size, &self.references)
+    }
+}
+
+impl From<Signed> for PathInfo {
+    fn from(signed: Signed) -> Self {
+        Self {
+            path: signed.path,
+            nar_hash: Some(signed.nar_hash),
+            nar_size: signed.nar_size,
+            references: signed.references,
+        }
+    }
+}
+
+/// The text that Nix writes. Reading it gives the same again.
+impl fmt::Display for NarInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Signed {
+            path,
+            nar_hash,
+            nar_size,
+            references,
+        } = &self.signed;
+        writeln!(f, "StorePath: {path}")?;
+        writeln!(f, "URL: {}", self.file.url)?;
+        writeln!(f, "Compression: {}", self.file.compression)?;
+        if let Some(hash) = self.file.hash {
+            writeln!(f, "FileHash: {hash}")?;
+        }
+        if let Some(size) = self.file.size {
+            writeln!(f, "FileSize: {size}")?;
+        }
+        writeln!(f, "NarHash: {nar_hash}")?;
+        writeln!(f, "NarSize: {nar_size}")?;
+        let references: Vec<&str> = references.iter().map(StorePath::base_name).collect();
+        writeln!(f, "References: {}", references.join(" "))?;
+        if let Some(deriver) = &self.deriver {
+            writeln!(f, "Deriver: {}", deriver.base_name())?;
+        }
+        for signature in &self.signatures {
+            writeln!(f, "Sig: {signature}")?;
+        }
+        if let Some(ca) = &self.ca {
+            writeln!(f, "CA: {ca}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Compression {
+    /// Reads the name that a narinfo has for it.
+    ///
+    /// # Errors
+    ///
+    /// It is unknown, or cannot be read.
+    pub fn parse(text: &str) -> Result<Self, NarInfoError> {
+        Ok(match text {
+            "none" => Self::None,
+            "xz" => Self::Xz,
+            "zstd" => Self::Zstd,
+            "gzip" => Self::Gzip,
+            "bzip2" => Self::Bzip2,
+            "br" => Self::Brotli,
+            _ => return Err(NarInfoError::Compression(short(text))),
+        })
+    }
+}
+
+/// The name that a narinfo has for it.
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Xz => "xz",
+            Self::Zstd => "zstd",
+            Self::Gzip => "gzip",
+            Self::Bzip2 => "bzip2",
+            Self::Brotli => "br",
+        })
+    }
+}
+
+/// A cache's file `nix-cache-info`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CacheInfo {
+    /// The store directory that the cache's paths belong to; the usual one, if it does not say.
+    pub store_dir: StoreDir,
+    /// The lower, the earlier the cache is asked.
+    pub priority: Option<i64>,
+}
+
+impl CacheInfo {
+    /// Reads the file's text. Unknown fields are ignored.
+    ///
+    /// # Errors
+    ///
+    /// A line is no `Key: value`, or a field's value is none.
+    pub fn parse(text: &str) -> Result<Self, NarInfoError> {
+        let mut info = Self::default();
+        // Written by hand often: lines may be empty, and the last may lack its end.
+        let lines = text.lines().filter(|line| !line.is_empty());
+        let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+        for_each_field(&text, |key, value| {
+            match key {
+                "StoreDir" => {
+                    info.store_dir = StoreDir::new(value).map_err(|source| NarInfoError::Path {
+                        field: "StoreDir",
+                        source,
+                    })?;
+                }
+                "Priority" => {
+                    let priority = value.parse().map_err(|_| NarInfoError::Size {
+                        field: "Priority",
+                        text: short(value),
+                    })?;
+                    info.priority = Some(priority);
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(info)
+    }
+}
+
+/// A field that may be there once.
+struct Field<'a> {
+    name: &'static str,
+    value: Option<&'a str>,
+}
+
+impl<'a> Field<'a> {
+    fn new(name: &'static str) -> Self {
+        Self { name, value: None }
+    }
+
+    fn set(&mut self, value: &'a str) -> Result<(), NarInfoError> {
+        match self.value.replace(value) {
+            None => Ok(()),
+            Some(_) => Err(NarInfoError::Repeated(self.name)),
+        }
+    }
+
+    fn required<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, NarInfoError>,
+    ) -> Result<T, NarInfoError> {
+        self.optional(parse)?
+            .ok_or(NarInfoError::Missing(self.name))
+    }
+
+    fn optional<T>(
+        &self,
+        parse: impl FnOnce(&str) -> Result<T, NarInfoError>,
+    ) -> Result<Option<T>, NarInfoError> {
+        self.value.map(parse).transpose()
+    }
+}
+
+fn for_each_field<'a>(
+    text: &'a str,
+    mut take: impl FnMut(&'a str, &'a str) -> Result<(), NarInfoError>,
+) -> Result<(), NarInfoError> {
+    let text = match text.strip_suffix('\n') {
+        Some(text) => text,
+        None if text.is_empty() => return Ok(()),
+        None => return Err(NarInfoError::CutOff),
+    };
+    for (number, line) in text.split('\n').enumerate() {
+        // `References:` of a path without any may have lost its space.
+        let (key, value) = line.split_once(':').ok_or(NarInfoError::Line(number + 1))?;
+        let value = value.strip_suffix('\r').unwrap_or(value);
+        let value = match value.strip_prefix(' ') {
+            Some(value) => value,
+            None if value.is_empty() => value,
+            None => return Err(NarInfoError::Line(number + 1)),
+        };
+        take(key, value)?;
+    }
+    Ok(())
+}
+
+fn parse_path(
+    field: &'static str,
+    text: &str,
+    parse: impl FnOnce(&str) -> Result<StorePath, ParseStorePathError>,
+) -> Result<StorePath, NarInfoError> {
+    parse(text).map_err(|source| NarInfoError::Path { field, source })
+}
+
+fn parse_hash(field: &'static str, text: &str) -> Result<NarHash, NarInfoError> {
+    NarHash::parse(text).map_err(|source| NarInfoError::Hash { field, source })
+}
+
+/// No NAR and no file of a NAR is empty.
+fn parse_size(field: &'static str, text: &str) -> Result<u64, NarInfoError> {
+    text.parse()
+        .ok()
+        .filter(|&size| size > 0 && text.bytes().all(|b| b.is_ascii_digit()))
+        .ok_or_else(|| NarInfoError::Size {
+            field,
+            text: short(text),
+        })
+}
+
+/// A path below the cache, or a URL of its own: never one that climbs out.
+fn parse_url(text: &str) -> Result<String, NarInfoError> {
+    let printable = text.bytes().all(|b| b.is_ascii_graphic());
+    let inside = if text.starts_with("http://") || text.starts_with("https://") {
+        true
+    } else {
+        // The query of a signed address may hold anything.
+        let path = text.split(['?', '#']).next().unwrap_or(text);
+        path.split('/')
+            .all(|part| !matches!(part, "" | "." | "..") && !part.contains([':', '\\']))
+    };
+    if printable && inside {
+        Ok(text.to_owned())
+    } else {
+        Err(NarInfoError::Url(short(text)))
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(200).collect()
+}

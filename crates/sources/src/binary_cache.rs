@@ -1,0 +1,462 @@
+//! Store paths in binary caches: narinfo files that tell of them, and NARs that hold their trees.
+//!
+//! A path's narinfo is believed if a trusted key signed it, and a NAR if it has the size and hash
+//! of its narinfo. NARs are streams from the cache to the visitor: of a wrong one, entries may have
+//! been shown before it turns out, so what a visitor made counts only once the visit has ended well.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufRead, BufReader, Read};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix_compat::nar::{Listing, Node};
+use nix_compat::narinfo::{CacheInfo, Compression, NarFile, Signed};
+use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
+use nix_compat::{NarInfo, PathInfo, StoreDir, StorePath};
+
+mod checked;
+mod decompress;
+mod environment;
+mod error;
+mod http;
+mod netrc;
+mod place;
+mod s3;
+mod trust;
+mod unpack;
+mod walk;
+
+pub use environment::Environment;
+pub use error::{BinaryCacheError, FetchError};
+pub use http::Retries;
+pub use trust::{Trust, nix_settings};
+
+use checked::{Checked, Part};
+use http::Client;
+use place::Place;
+use unpack::Stopped;
+
+/// Longest narinfo that is read, in bytes: one with tens of thousands of references.
+const NARINFO_MOST: u64 = 4 << 20;
+/// Longest listing that is read, in bytes, before and after decompression.
+const LISTING_MOST: u64 = 32 << 20;
+/// Between the stages from the cache to the visitor.
+const BUFFER: usize = 128 << 10;
+/// Paths in a closure: more than nixpkgs has in all.
+const MOST_PATHS: usize = 1_000_000;
+/// How many narinfo files of a directory are read at once.
+const DIRECTORY_THREADS: usize = 4;
+
+/// How caches are reached, and what they are believed.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Keys, and whether they are required.
+    pub trust: Trust,
+    /// How many requests are made at once at most.
+    pub connections: usize,
+    /// When a request is made again.
+    pub retries: Retries,
+    /// Where credentials and certificates are looked for.
+    pub environment: Environment,
+}
+
+impl Options {
+    /// Usual numbers, and the process's own environment.
+    pub fn new(trust: Trust) -> Self {
+        Self {
+            trust,
+            connections: 48,
+            retries: Retries::default(),
+            environment: Environment::of_process(),
+        }
+    }
+}
+
+/// One or more binary caches.
+#[derive(Debug)]
+pub struct BinaryCaches {
+    client: Client,
+    /// In the order in which they are asked.
+    caches: Vec<Place>,
+    store_dir: StoreDir,
+    trust: Trust,
+    connections: usize,
+    found: Mutex<BTreeMap<StorePath, Arc<Found>>>,
+}
+
+/// A path that a cache has.
+#[derive(Debug)]
+struct Found {
+    /// Which one.
+    cache: usize,
+    signed: Signed,
+    file: NarFile,
+}
+
+impl BinaryCaches {
+    /// Opens caches by their addresses, and asks each for its `nix-cache-info`. They are asked for
+    /// paths in the order of their priorities, a lower one first: the one that an address names
+    /// (`?priority=N`), else the one that the cache has, else 0; among equals, in the order given.
+    ///
+    /// # Errors
+    ///
+    /// An address is none, a cache cannot be reached or is none, two have different stores, or a
+    /// file with credentials cannot be read.
+    pub fn open(
+        urls: impl IntoIterator<Item = impl AsRef<str>>,
+        options: Options,
+    ) -> Result<Self, BinaryCacheError> {
+        let client = Client::new(options.connections, options.retries, &options.environment)?;
+        let mut store_dir = None;
+        let mut caches = Vec::new();
+        for url in urls {
+            let (place, priority) = Place::parse(url.as_ref(), &options.environment)?;
+            let info = cache_info(&place, &client)?;
+            let expected = store_dir.get_or_insert_with(|| info.store_dir.clone());
+            if info.store_dir != *expected {
+                return Err(BinaryCacheError::StoreDir {
+                    url: place.shown().to_owned(),
+                    found: info.store_dir.to_string(),
+                    expected: expected.to_string(),
+                });
+            }
+            caches.push((priority.or(info.priority).unwrap_or(0), place));
+        }
+        caches.sort_by_key(|(priority, _)| *priority);
+        Ok(Self {
+            client,
+            caches: caches.into_iter().map(|(_, place)| place).collect(),
+            store_dir: store_dir.ok_or(BinaryCacheError::NoCache)?,
+            trust: options.trust,
+            connections: options.connections,
+            found: Mutex::default(),
+        })
+    }
+
+    /// The store directory that the caches' paths belong to.
+    pub fn store_dir(&self) -> &StoreDir {
+        &self.store_dir
+    }
+
+    /// The addresses of the caches, in the order in which they are asked, without passwords.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        self.caches.iter().map(Place::shown)
+    }
+
+    /// The closure of some paths, in the order of the paths.
+    ///
+    /// # Errors
+    ///
+    /// A path of it is in no cache, is not signed by a trusted key, or what a cache says of it
+    /// cannot be had or used.
+    pub fn closure(&self, roots: &[StorePath]) -> Result<Vec<PathInfo>, BinaryCacheError> {
+        let near = self.caches.iter().all(Place::is_directory);
+        let threads = if near {
+            DIRECTORY_THREADS
+        } else {
+            self.connections
+        };
+        let found = walk::walk(roots, threads, MOST_PATHS, |path, needed_by| {
+            let found = self.find(path, needed_by)?;
+            let references = found.signed.references.clone();
+            Ok((found, references))
+        })?;
+        Ok(found
+            .into_values()
+            .map(|found| found.signed.clone().into())
+            .collect())
+    }
+
+    /// The caches' trees without their files' contents: from a cache's listings, where it has them,
+    /// else from the NARs. To ask for contents is an error. A listing is a cache's word alone; the
+    /// NAR of the same path may turn out to hold another tree.
+    pub fn outlines(&self) -> Outlines<'_> {
+        Outlines { caches: self }
+    }
+
+    /// What the first cache says that has a path and is trusted with it. A cache that fails does
+    /// not keep the others from being asked.
+    fn find(
+        &self,
+        path: &StorePath,
+        needed_by: Option<StorePath>,
+    ) -> Result<Arc<Found>, BinaryCacheError> {
+        let known = |found: &Mutex<BTreeMap<_, Arc<Found>>>| {
+            let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+            found.get(path).cloned()
+        };
+        if let Some(found) = known(&self.found) {
+            return Ok(found);
+        }
+        if path.store_dir() != self.store_dir.as_str() {
+            return Err(BinaryCacheError::StoreDir {
+                url: self.addresses().collect::<Vec<_>>().join(", "),
+                found: self.store_dir.to_string(),
+                expected: path.store_dir().to_owned(),
+            });
+        }
+        let mut failed = None;
+        for (cache, place) in self.caches.iter().enumerate() {
+            match self.ask(place, path) {
+                Ok(None) => {}
+                Ok(Some(NarInfo { signed, file, .. })) => {
+                    let found = Arc::new(Found {
+                        cache,
+                        signed,
+                        file,
+                    });
+                    let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                    all.insert(path.clone(), Arc::clone(&found));
+                    return Ok(found);
+                }
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| BinaryCacheError::Missing {
+            path: path.clone(),
+            needed_by,
+            caches: self.addresses().map(str::to_owned).collect(),
+        }))
+    }
+
+    /// What one cache says of a path.
+    fn ask(&self, place: &Place, path: &StorePath) -> Result<Option<NarInfo>, BinaryCacheError> {
+        let name = format!("{}.narinfo", path.hash());
+        let url = || place.shown_file(&name);
+        let Some(text) = text(place, &self.client, &name, NARINFO_MOST)? else {
+            return Ok(None);
+        };
+        let info = NarInfo::parse(&self.store_dir, &text)
+            .map_err(|source| BinaryCacheError::NarInfo { url: url(), source })?;
+        if info.signed.path != *path {
+            return Err(BinaryCacheError::WrongPath {
+                url: url(),
+                asked: path.clone(),
+                found: info.signed.path,
+            });
+        }
+        if self.trust.require_signatures && info.signed_by(&self.trust.keys).is_none() {
+            return Err(BinaryCacheError::Untrusted {
+                path: path.clone(),
+                url: url(),
+                signers: info
+                    .signatures
+                    .iter()
+                    .map(|s| s.name().to_owned())
+                    .collect(),
+            });
+        }
+        Ok(Some(info))
+    }
+
+    fn show(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), Failed> {
+        let found = self.find(path, None)?;
+        let place = &self.caches[found.cache];
+        let NarFile {
+            url: name,
+            compression,
+            hash,
+            size,
+        } = &found.file;
+        let url = || place.shown_file(name);
+        let fetched = place
+            .open(&self.client, name)
+            .map_err(|source| BinaryCacheError::Fetch { url: url(), source })?
+            .ok_or_else(|| BinaryCacheError::Fetch {
+                url: url(),
+                source: FetchError::Status {
+                    status: 404,
+                    message: "the narinfo names a file that is not there".to_owned(),
+                },
+            })?;
+        let nar = |source| BinaryCacheError::Nar { url: url(), source };
+        if let Some(encoding) = fetched.encoding {
+            let why = format!("the server has encoded it once more, as {encoding}");
+            return Err(nar(io::Error::other(why)).into());
+        }
+        // The hash of a NAR that is kept as it is is that of its file.
+        let hash = hash.filter(|_| *compression != Compression::None);
+        let file = Checked::new(fetched.data, Part::File, *size, hash);
+        let mut file = BufReader::with_capacity(BUFFER, file);
+        let nar_size = found.signed.nar_size;
+        {
+            let plain = decompress::decompress(*compression, &mut file).map_err(nar)?;
+            let nar_hash = Some(found.signed.nar_hash);
+            let plain = Checked::new(plain, Part::Nar, Some(nar_size), nar_hash);
+            let plain = BufReader::with_capacity(BUFFER, plain);
+            unpack::unpack(plain, nar_size, path, visitor).map_err(|stopped| match stopped {
+                Stopped::Nar(source) => nar(source).into(),
+                Stopped::Spool(source) => BinaryCacheError::Spool(source).into(),
+                Stopped::Visitor(error) => Failed::Visitor(error),
+            })?;
+        }
+        // The decompressor stops where its own data ends. At the file's end, its hash is checked.
+        match file.fill_buf() {
+            Ok([]) => Ok(()),
+            Ok(_) => {
+                let why = "bytes follow after the end of the compressed NAR";
+                Err(nar(io::Error::new(io::ErrorKind::InvalidData, why)).into())
+            }
+            Err(error) => Err(nar(error).into()),
+        }
+    }
+
+    /// A path's listing, if the cache has one that fits its narinfo.
+    fn listing(&self, path: &StorePath) -> Result<Option<Listing>, BinaryCacheError> {
+        let found = self.find(path, None)?;
+        let place = &self.caches[found.cache];
+        let name = format!("{}.ls", path.hash());
+        // It is a help, not more: without it, or with a bad one, the NAR itself is read.
+        let Ok(Some(text)) = text(place, &self.client, &name, LISTING_MOST) else {
+            return Ok(None);
+        };
+        let listing = Listing::parse(text.as_bytes()).ok();
+        Ok(listing.filter(|listing| listing.nar_size() == found.signed.nar_size))
+    }
+}
+
+impl Trees for BinaryCaches {
+    fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
+        self.show(path, visitor).map_err(|failed| failed.of(path))
+    }
+}
+
+/// Trees without contents: see [`BinaryCaches::outlines`].
+#[derive(Debug, Clone, Copy)]
+pub struct Outlines<'a> {
+    caches: &'a BinaryCaches,
+}
+
+impl Trees for Outlines<'_> {
+    fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
+        let listing = self.caches.listing(path);
+        let Some(listing) = listing.map_err(|error| Failed::Cache(error).of(path))? else {
+            return self.caches.visit(path, &mut WithoutContents(visitor));
+        };
+        let root = path.as_str().as_bytes();
+        for entry in listing.entries() {
+            // Names of a listing are UTF-8, for which the order of bytes is that of visitors.
+            let path = match entry.path {
+                b"" => root.to_vec(),
+                below => [root, below].join(&b'/'),
+            };
+            match entry.node {
+                Node::Directory => visitor.directory(&path)?,
+                Node::Symlink { target } => visitor.symlink(&path, target)?,
+                Node::File { executable, size } => {
+                    visitor.file(&path, executable, &mut SizeOnly(size))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Passes entries on, but for the files' contents.
+struct WithoutContents<'a>(&'a mut dyn Visit);
+
+impl Visit for WithoutContents<'_> {
+    fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
+        self.0.directory(path)
+    }
+
+    fn file(
+        &mut self,
+        path: &[u8],
+        executable: bool,
+        contents: &mut dyn Contents,
+    ) -> Result<(), TreeError> {
+        self.0
+            .file(path, executable, &mut SizeOnly(contents.size()))
+    }
+
+    fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
+        self.0.symlink(path, target)
+    }
+}
+
+struct SizeOnly(u64);
+
+impl Contents for SizeOnly {
+    fn size(&self) -> u64 {
+        self.0
+    }
+
+    fn open(&mut self) -> Result<Opened<'_>, TreeError> {
+        let why = "an outline has no contents";
+        Err(TreeError::visitor(io::Error::new(
+            io::ErrorKind::Unsupported,
+            why,
+        )))
+    }
+}
+
+/// Why a tree was not shown whole.
+enum Failed {
+    Cache(BinaryCacheError),
+    Visitor(TreeError),
+}
+
+impl From<BinaryCacheError> for Failed {
+    fn from(error: BinaryCacheError) -> Self {
+        Self::Cache(error)
+    }
+}
+
+impl Failed {
+    fn of(self, path: &StorePath) -> TreeError {
+        match self {
+            Self::Visitor(error) => error,
+            Self::Cache(source) => TreeError::Source {
+                path: path.clone(),
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+fn cache_info(place: &Place, client: &Client) -> Result<CacheInfo, BinaryCacheError> {
+    let name = "nix-cache-info";
+    let text = text(place, client, name, NARINFO_MOST)?
+        .ok_or_else(|| BinaryCacheError::NoCacheInfo(place.shown().to_owned()))?;
+    CacheInfo::parse(&text).map_err(|source| BinaryCacheError::NarInfo {
+        url: place.shown_file(name),
+        source,
+    })
+}
+
+/// A small text, decompressed if the server says that it is compressed.
+fn text(
+    place: &Place,
+    client: &Client,
+    name: &str,
+    most: u64,
+) -> Result<Option<String>, BinaryCacheError> {
+    let fetch = |source| BinaryCacheError::Fetch {
+        url: place.shown_file(name),
+        source,
+    };
+    let Some(fetched) = place.open(client, name).map_err(fetch)? else {
+        return Ok(None);
+    };
+    let data: Box<dyn Read + Send> = match fetched.encoding {
+        None => fetched.data,
+        Some(encoding) => Compression::parse(&encoding)
+            .map_err(io::Error::other)
+            .and_then(|compression| {
+                decompress::decompress(compression, BufReader::new(fetched.data.take(most)))
+            })
+            .map_err(|error| fetch(FetchError::Io(error)))?,
+    };
+    let mut bytes = Vec::new();
+    data.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fetch(FetchError::Io(error)))?;
+    if bytes.len() as u64 > most {
+        return Err(fetch(FetchError::TooLong(most)));
+    }
+    let text = String::from_utf8(bytes);
+    text.map(Some)
+        .map_err(|error| fetch(FetchError::Io(io::Error::other(error.utf8_error()))))
+}

@@ -1,0 +1,330 @@
+//! Servers that fail for a while, or in the middle.
+
+use std::time::Duration;
+
+use nix_compat::StorePath;
+use nix_compat::narinfo::Compression;
+use sources::BinaryCaches;
+use sources::binary_cache::Environment;
+
+use crate::made::{Made, open, open_in, path, some_nar};
+use crate::server::{Answer, Asked, Server};
+use crate::shown::{chain, outline, shown};
+
+const SIZE: usize = 300_000;
+
+/// A cache with one path, its NAR compressed with xz.
+fn one() -> (Made, StorePath) {
+    let made = Made::new();
+    made.add(&path(1), &some_nar(SIZE), Compression::Xz, &[], |_| {});
+    (made, path(1))
+}
+
+fn serve(
+    made: &Made,
+    answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+) -> (Server, BinaryCaches) {
+    let server = Server::start(made.path(), answer);
+    let caches = open(&[&server.url()], made.trust()).unwrap();
+    (server, caches)
+}
+
+fn is_nar(asked: &Asked) -> bool {
+    asked.name.starts_with("nar/")
+}
+
+#[test]
+fn a_broken_download_goes_on_where_it_broke() {
+    let (made, path) = one();
+    let expected = shown(&made.open(), &path).unwrap();
+    let (server, caches) = serve(&made, |asked| match is_nar(asked) {
+        true => Answer::Cut(100_000),
+        false => Answer::Right,
+    });
+    assert_eq!(shown(&caches, &path).unwrap(), expected);
+    let ranges: Vec<_> = server
+        .asked()
+        .iter()
+        .filter(|a| is_nar(a))
+        .map(|a| a.from)
+        .collect();
+    assert_eq!(ranges, [None, Some(100_000), Some(200_000), Some(300_000)]);
+}
+
+#[test]
+fn every_passing_fault_is_got_over() {
+    let (made, path) = one();
+    let expected = shown(&made.open(), &path).unwrap();
+    let faults: [fn(usize) -> Answer; 9] = [
+        |_| Answer::Status(503, ""),
+        |_| Answer::Status(500, ""),
+        |_| Answer::Status(429, "Retry-After: 0\r\n"),
+        |_| Answer::HangUp,
+        |_| Answer::Cut(0),
+        |_| Answer::Late(Duration::from_millis(20)),
+        // Without ranges, it starts over and passes what it has.
+        |n| {
+            if n == 0 {
+                Answer::Cut(70_000)
+            } else {
+                Answer::Whole
+            }
+        },
+        |n| {
+            if n == 0 {
+                Answer::Cut(70_000)
+            } else {
+                Answer::WholeCut(150_000)
+            }
+        },
+        |_| Answer::WithoutLength,
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        let server = Server::start(made.path(), move |asked| match asked.before {
+            0 | 1 => fault(asked.before),
+            _ => Answer::Right,
+        });
+        let caches = open(&[&server.url()], made.trust()).unwrap();
+        assert_eq!(
+            shown(&caches, &path),
+            Ok(expected.clone()),
+            "fault {number}"
+        );
+    }
+}
+
+#[test]
+fn a_lasting_fault_is_one_clear_error() {
+    let (made, path) = one();
+    type Case = (fn(usize) -> Answer, &'static str, usize);
+    let cases: [Case; 6] = [
+        (
+            |_| Answer::Status(503, ""),
+            "the server answered 503 (Service Unavailable)",
+            4,
+        ),
+        (
+            |_| Answer::Status(403, ""),
+            "the server answered 403 (Forbidden)",
+            1,
+        ),
+        (
+            |_| Answer::Status(404, ""),
+            "names a file that is not there",
+            1,
+        ),
+        (|_| Answer::HangUp, "cannot fetch", 4),
+        (
+            |n| Answer::Cut(if n == 0 { 1000 } else { 0 }),
+            "cannot be used",
+            4,
+        ),
+        (
+            |n| {
+                if n == 0 {
+                    Answer::Cut(1000)
+                } else {
+                    Answer::OtherPart
+                }
+            },
+            "does not go on where",
+            2,
+        ),
+    ];
+    for (answer, expected, tries) in cases {
+        let (server, caches) = serve(&made, move |asked| match is_nar(asked) {
+            true => answer(asked.before),
+            false => Answer::Right,
+        });
+        let error = shown(&caches, &path).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(&format!("{}/nar/", server.url())), "{error}");
+        assert!(error.contains(path.as_str()), "{error}");
+        assert_eq!(
+            server.asked().iter().filter(|a| is_nar(a)).count(),
+            tries,
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_without_a_known_length_is_noticed() {
+    let (made, path) = one();
+    let name = format!("nar/{}.nar", path.hash());
+    let whole = std::fs::read(made.path().join(&name)).unwrap();
+    let cut = Made::new();
+    cut.add(&path, &some_nar(SIZE), Compression::Xz, &[], |_| {});
+    cut.write(&name, &whole[..whole.len() - 1000]);
+    let (_server, caches) = serve(&cut, |asked| match is_nar(asked) {
+        true => Answer::WithoutLength,
+        false => Answer::Right,
+    });
+    let error = shown(&caches, &path).unwrap_err();
+    assert!(error.contains("bytes, not the"), "{error}");
+}
+
+#[test]
+fn passwords_come_from_the_address_or_a_netrc_file() {
+    let (made, path) = one();
+    let server = Server::start(made.path(), |asked| match asked.authorization.as_deref() {
+        // me:s3cret
+        Some("Basic bWU6czNjcmV0") => Answer::Right,
+        _ => Answer::Status(401, "WWW-Authenticate: Basic realm=\"x\"\r\n"),
+    });
+    let with_password = format!("http://me:s3cret@{}", server.address);
+    let caches = open(&[&with_password], made.trust()).unwrap();
+    shown(&caches, &path).unwrap();
+    assert_eq!(caches.addresses().collect::<Vec<_>>(), [server.url()]);
+
+    let netrc = made.path().join("netrc");
+    std::fs::write(&netrc, "machine 127.0.0.1 login me password s3cret\n").unwrap();
+    let variable = |name: &str| (name.to_owned(), netrc.to_str().unwrap().to_owned());
+    let environment = Environment::from_iter([variable("NETRC")]);
+    let caches = open_in(&[&server.url()], made.trust(), environment).unwrap();
+    shown(&caches, &path).unwrap();
+
+    let wrong = format!("http://me:wr0ng@{}", server.address);
+    let error = chain(&open(&[&wrong], made.trust()).unwrap_err());
+    assert!(
+        error.contains("answered 401 (Unauthorized); credentials come from"),
+        "{error}"
+    );
+    assert!(!error.contains("wr0ng"), "{error}");
+}
+
+#[test]
+fn another_server_does_not_get_the_password() {
+    let (made, path) = one();
+    let elsewhere = Server::start(made.path(), |_| Answer::Right);
+    let url = elsewhere.url();
+    made.add(&path, &some_nar(10), Compression::None, &[], |info| {
+        info.file.url = format!("{url}/{}", info.file.url);
+    });
+    let server = Server::start(made.path(), |_| Answer::Right);
+    let with_password = format!("http://me:s3cret@{}", server.address);
+    let caches = open(&[&with_password], made.trust()).unwrap();
+    shown(&caches, &path).unwrap();
+    assert!(
+        server
+            .asked()
+            .iter()
+            .all(|asked| asked.authorization.is_some())
+    );
+    let asked = elsewhere.asked();
+    assert_eq!(asked.len(), 1);
+    assert_eq!(asked[0].authorization, None);
+}
+
+#[test]
+fn caches_are_asked_in_the_order_of_their_priority() {
+    let (first, second) = (Made::new(), Made::new());
+    first.write("nix-cache-info", b"StoreDir: /nix/store\nPriority: 50\n");
+    let nar = some_nar(10);
+    second.add(&path(1), &nar, Compression::None, &[path(2)], |_| {});
+    first.add(&path(1), &nar, Compression::None, &[path(3)], |_| {});
+    first.add(&path(2), &nar, Compression::None, &[], |_| {});
+    let caches = open(&[&first.url(), &second.url()], first.trust()).unwrap();
+    assert_eq!(caches.addresses().next(), Some(second.url().as_str()));
+    let closure = caches.closure(&[path(1)]).unwrap();
+    let paths: Vec<_> = closure.iter().map(|info| info.path.clone()).collect();
+    assert_eq!(paths, [path(1), path(2)]);
+    // An address can say otherwise.
+    let named = format!("{}?priority=10", first.url());
+    let caches = open(&[&second.url(), &named], first.trust()).unwrap();
+    let error = chain(&caches.closure(&[path(1)]).unwrap_err());
+    assert!(
+        error.contains(&format!(
+            "{}, which {} refers to, is not in file:",
+            path(3),
+            path(1)
+        )),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_cache_that_fails_does_not_hide_the_next() {
+    let (made, path) = one();
+    let broken = Server::start(made.path(), |asked| match asked.name.as_str() {
+        "nix-cache-info" => Answer::Right,
+        _ => Answer::Status(403, ""),
+    });
+    let urls = [format!("{}?priority=1", broken.url()), made.url()];
+    let caches = open(&[&urls[0], &urls[1]], made.trust()).unwrap();
+    shown(&caches, &path).unwrap();
+    assert!(broken.asked().len() > 1);
+}
+
+#[test]
+fn listings_tell_of_trees_without_their_nars() {
+    let (made, path) = one();
+    let json = format!(
+        r#"{{"version":1,"root":{{"type":"directory","entries":{{"bin":{{"type":"directory","entries":{{"run":{{"type":"regular","size":{SIZE},"executable":true,"narOffset":400}}}}}},"run":{{"type":"symlink","target":"bin/run"}}}}}}}}"#
+    );
+    let name = format!("{}.ls", path.hash());
+    made.write(&name, json.as_bytes());
+    let (server, caches) = serve(&made, |_| Answer::Right);
+    let expected = outline(&caches, &path).unwrap();
+    assert_eq!(outline(&caches.outlines(), &path).unwrap(), expected);
+    let count = |server: &Server| server.asked().iter().filter(|a| is_nar(a)).count();
+    assert_eq!(count(&server), 1);
+    // Contents cannot be had of an outline.
+    assert!(
+        shown(&caches.outlines(), &path)
+            .unwrap_err()
+            .contains("no contents")
+    );
+
+    // As a web server may send it; and such as say nothing of use.
+    let encoded = crate::made::compress(Compression::Gzip, json.as_bytes());
+    let other = json.replace(&SIZE.to_string(), "1");
+    let answers = [
+        (0, Answer::Encoded("gzip", encoded)),
+        (1, Answer::Encoded("unknown", b"x".to_vec())),
+        (1, Answer::Encoded("br", b"x".to_vec())),
+        (1, Answer::Encoded("identity", other.into_bytes())),
+        (1, Answer::Encoded("identity", b"{".to_vec())),
+        (1, Answer::Status(403, "")),
+    ];
+    for (nars, answer) in answers {
+        let (server, caches) = serve(&made, move |asked| match asked.name.ends_with(".ls") {
+            true => answer.clone(),
+            false => Answer::Right,
+        });
+        assert_eq!(outline(&caches.outlines(), &path).unwrap(), expected);
+        assert_eq!(count(&server), nars);
+    }
+}
+
+#[test]
+fn what_is_no_cache() {
+    let made = Made::new();
+    let empty = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", empty.path().display());
+    let error = open(&[&url], made.trust()).unwrap_err().to_string();
+    assert!(
+        error.contains("does not look like a binary cache"),
+        "{error}"
+    );
+    let none: [&str; 0] = [];
+    assert!(open(&none, made.trust()).is_err());
+    let other = Made::new();
+    other.write("nix-cache-info", b"StoreDir: /gnu/store\n");
+    let error = open(&[&made.url(), &other.url()], made.trust())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("has paths of the store /gnu/store, not of /nix/store"),
+        "{error}"
+    );
+    let caches = open(&[&other.url()], made.trust()).unwrap();
+    let error = caches.closure(&[path(1)]).unwrap_err().to_string();
+    assert!(error.contains("/gnu/store, not of /nix/store"), "{error}");
+    // A port that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let error = chain(&open(&[&url], made.trust()).unwrap_err());
+    assert!(error.contains("refused"), "{error}");
+}
