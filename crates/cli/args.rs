@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use image::Compression;
 use registry::Reference;
 
+use crate::base::BaseArg;
+
 /// One second after 1970 began, as Nix dates its files.
 pub const DEFAULT_TIME: &str = "@1";
 /// root.
@@ -80,6 +82,9 @@ pub struct StreamArgs {
     /// Annotate an OCI image's manifest; may be given many times.
     #[arg(long, value_name = "NAME=VALUE", help_heading = "Output")]
     pub annotation: Vec<String>,
+    /// Add the image to the index under its tag in the layout, as the one for its platform.
+    #[arg(long, help_heading = "Output")]
+    pub index: bool,
     /// Hash layers once more while they are written, and fail where one is not what was promised.
     #[arg(long, help_heading = "Output")]
     pub verify: bool,
@@ -109,9 +114,6 @@ pub struct PushArgs {
     /// Add the image to the index at REF, as the one for its platform; the others stay.
     #[arg(long, help_heading = "Registry")]
     pub index: bool,
-    /// How the registry is reached.
-    #[command(flatten)]
-    pub registry: RegistryArgs,
     /// Compress layers: none, gzip, zstd or zstd:LEVEL.
     #[arg(
         long,
@@ -148,6 +150,35 @@ pub struct RegistryArgs {
     /// Trust the certificates in this PEM file, too; may be given many times.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Vec<PathBuf>,
+}
+
+/// Parts of a base image's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InheritArg {
+    /// Nothing.
+    None,
+    /// Everything that follows.
+    All,
+    /// Environment variables; own ones go over them.
+    Env,
+    /// Labels; own ones go over them.
+    Labels,
+    /// The command, where there is neither an own one nor an own entry point.
+    Cmd,
+    /// The entry point.
+    Entrypoint,
+    /// The user.
+    User,
+    /// The working directory.
+    Workdir,
+    /// Exposed ports, beside the own ones.
+    Ports,
+    /// Volumes, beside the own ones.
+    Volumes,
+    /// The signal that stops a container.
+    StopSignal,
+    /// The health check.
+    Healthcheck,
 }
 
 /// What `stream` writes.
@@ -234,6 +265,9 @@ pub struct ImageArgs {
     /// How layers are made.
     #[command(flatten)]
     pub layers: LayerArgs,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
 }
 
 /// The image's name and tag.
@@ -296,9 +330,20 @@ pub struct SettingArgs {
         default_value = DEFAULT_OWNER
     )]
     pub owner: String,
-    /// An image to stand on: a docker-archive.
-    #[arg(long, value_name = "FILE")]
-    pub from_image: Option<PathBuf>,
+    /// An image to stand on: a docker-archive, oci:DIR[:TAG] or docker://REF[@DIGEST]. Its layers
+    /// are taken as they are.
+    #[arg(long, value_name = "IMAGE")]
+    pub from_image: Option<BaseArg>,
+    /// What is taken over from the configuration of that image.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT,…",
+        value_delimiter = ',',
+        default_value = "env",
+        hide_possible_values = true
+    )]
+    pub inherit: Vec<InheritArg>,
 }
 
 /// How layers are made.

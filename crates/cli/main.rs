@@ -4,6 +4,7 @@
 //! each command has a module of its own.
 
 mod args;
+mod base;
 mod image_input;
 mod input;
 mod layer_memory;

@@ -43,6 +43,7 @@ fn watched(
     let summary = write(&Options {
         annotations: &annotations(&args.annotation)?,
         verify: args.verify,
+        index: args.index,
         destination: &progress,
     });
     progress.clear();

@@ -18,6 +18,7 @@ use registry::{
 };
 
 use crate::args::PushArgs;
+use crate::base;
 use crate::image_input;
 use crate::layer_memory::LayerMemory;
 use crate::oci::annotations;
@@ -28,7 +29,7 @@ use crate::stream::jobs;
 /// Runs the command.
 pub fn run(args: &PushArgs) -> Result<()> {
     let annotations = annotations(&args.annotation)?;
-    let client = registries::client(&args.registry)?;
+    let client = registries::client(&args.image.registry)?;
     let input = image_input::resolve(&args.image)?;
     if !args.quiet {
         for warning in &input.warnings {
@@ -49,6 +50,8 @@ pub fn run(args: &PushArgs) -> Result<()> {
     };
     let mut digest = None;
     let mut mount_from: Vec<Reference> = args.previous_image.clone();
+    // Layers of the base image are taken over from where they are.
+    mount_from.extend(base::repository(&args.image.settings).cloned());
     for target in run.targets() {
         let pushed = run
             .push(&target, &mount_from)

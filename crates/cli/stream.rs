@@ -35,6 +35,10 @@ pub fn run(args: &StreamArgs) -> Result<()> {
         let usage = "a docker-archive has no annotations; --format oci-archive has";
         return Err(UsageError(usage.to_owned()).into());
     }
+    if args.index && !is_directory {
+        let usage = "--index adds the image to those of a layout; --format oci writes one";
+        return Err(UsageError(usage.to_owned()).into());
+    }
     let mut input = image_input::resolve(&args.image)?;
     if !args.quiet {
         for warning in &input.warnings {

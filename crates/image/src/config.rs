@@ -105,17 +105,13 @@ fn own_config(image: &Image) -> Value {
     let Value::Object(fields) = &mut config else {
         return config;
     };
-    let of_base = |inherit: Inherit| {
-        let of_base = base.config.pointer("/config")?.get(inherit.key())?;
-        Some(of_base).filter(|_| base.inherit.contains(&inherit))
-    };
-    let inherits_env = base.inherit.contains(&Inherit::Env);
-    if inherits_env && (fields.contains_key("Env") || of_base(Inherit::Env).is_some()) {
+    let has_env = base.config.pointer("/config/Env").is_some() || fields.contains_key("Env");
+    if base.inherit.contains(&Inherit::Env) && has_env {
         fields.insert("Env".to_owned(), env(base, fields));
     }
     let has_command = fields.contains_key("Cmd") || fields.contains_key("Entrypoint");
     for inherit in Inherit::ALL {
-        let Some(of_base) = of_base(inherit).filter(|of_base| !of_base.is_null()) else {
+        let Some(of_base) = base.inherits(inherit) else {
             continue;
         };
         match inherit {

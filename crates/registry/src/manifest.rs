@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use image::Digest;
+use image::oci::same_platform;
 pub use image::oci::{Descriptor, INDEX as OCI_INDEX, MANIFEST as OCI_MANIFEST, Platform};
 
 /// Docker's image manifest.
@@ -136,20 +137,6 @@ impl Manifest {
             Document::Image { .. } => None,
         }
     }
-}
-
-/// Whether two platforms mean the same: a variant that is the architecture's only one may be left out.
-pub(crate) fn same_platform(a: &Platform, b: &Platform) -> bool {
-    let variant =
-        |platform: &Platform| match (platform.architecture.as_str(), platform.variant.as_deref()) {
-            ("arm64", None) => Some("v8".to_owned()),
-            ("arm", None) => Some("v7".to_owned()),
-            (_, variant) => variant.map(str::to_owned),
-        };
-    a.os == b.os
-        && a.architecture == b.architecture
-        && a.os_version == b.os_version
-        && variant(a) == variant(b)
 }
 
 /// Whether a layer is one that registries need not have (Docker's foreign layers).

@@ -115,6 +115,13 @@ pub enum BaseError {
 }
 
 impl BaseImage {
+    /// What another image takes over of this part of the configuration; nothing where the base has
+    /// none.
+    pub fn inherits(&self, part: Inherit) -> Option<&Value> {
+        let of_base = self.config.pointer("/config")?.get(part.key())?;
+        Some(of_base).filter(|of_base| self.inherit.contains(&part) && !of_base.is_null())
+    }
+
     /// The layer that holds the contents of this one: itself, unless it is a link to an equal one.
     pub fn contents_of<'a>(&'a self, layer: &'a BaseLayer) -> &'a BaseLayer {
         let is_file = |other: &&BaseLayer| {
