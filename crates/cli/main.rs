@@ -4,15 +4,20 @@
 //! each command has a module of its own.
 
 mod args;
+mod base;
 mod image_input;
 mod input;
 mod layer_memory;
 mod load;
 mod manual;
 mod nix;
+mod oci;
 mod place;
 mod plan;
 mod progress;
+mod push;
+mod push_progress;
+mod registries;
 mod report;
 mod result;
 mod strategy;
@@ -35,6 +40,7 @@ fn main() -> ExitCode {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Load(args) => load::run(&args),
+        Command::Push(args) => push::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
         Command::Nix(step) => nix::run(&step),

@@ -210,6 +210,7 @@ impl Loading<'_> {
             observer: self.observer,
         };
         let options = oci::Options {
+            index: false,
             annotations: &BTreeMap::new(),
             verify: self.options.verify,
             destination: &destination,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
 use super::document::{BLOBS, INDEX, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, REF_NAME};
-use super::{Descriptor, Documents, LayerBlob, LayerBlobs, Options, Summary, names};
+use super::{Descriptor, Documents, LayerBlob, LayerBlobs, Options, Summary, names, put_platform};
 use crate::{Digest, Error};
 
 /// Most layers that are made at once: each has threads of its own that compress.
@@ -39,7 +39,7 @@ pub fn write_layout(
     for repo_tag in &blobs.image().repo_tags {
         let mut descriptor = documents.descriptor.clone();
         descriptor.annotations = names(repo_tag);
-        layout.list(&descriptor)?;
+        layout.list(descriptor, options.index)?;
     }
     Ok(Summary {
         layers,
@@ -175,8 +175,9 @@ impl Layout {
         Ok(())
     }
 
-    /// Puts a manifest under its tag; what stood there is listed no more.
-    fn list(&self, descriptor: &Descriptor) -> Result<(), Error> {
+    /// Puts a manifest under its tag, or into the index there; what stood in its place is listed no
+    /// more.
+    fn list(&self, mut descriptor: Descriptor, into_index: bool) -> Result<(), Error> {
         let path = self.directory.join(INDEX_FILE);
         // Others may add their images at the same time.
         let lock = File::open(&self.directory).map_err(at(&self.directory))?;
@@ -195,10 +196,50 @@ impl Layout {
         let Some(Value::Array(manifests)) = index.get_mut("manifests") else {
             return Err(wrong("it lists no manifests"));
         };
-        let tag = descriptor.annotations.get(REF_NAME).map(String::as_str);
-        manifests.retain(|entry| entry["annotations"][REF_NAME].as_str() != tag);
+        let tag = descriptor.annotations.get(REF_NAME).cloned();
+        let is_ours = |entry: &Value| entry["annotations"][REF_NAME].as_str() == tag.as_deref();
+        if into_index {
+            let standing = manifests.iter().find(|entry| is_ours(entry));
+            descriptor = self.in_index(standing, &descriptor)?;
+        }
+        manifests.retain(|entry| !is_ours(entry));
         manifests.push(json!(descriptor));
         self.replace(&path, &serde_json::to_vec(&index)?)
+    }
+
+    /// Writes the index that stands under a tag, or a new one, with this image in it.
+    fn in_index(
+        &self,
+        standing: Option<&Value>,
+        descriptor: &Descriptor,
+    ) -> Result<Descriptor, Error> {
+        let mut image = descriptor.clone();
+        let names = std::mem::take(&mut image.annotations);
+        let mut index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] });
+        if let Some(standing) = standing {
+            let mut standing: Descriptor = serde_json::from_value(standing.clone())?;
+            if standing.media_type == INDEX {
+                let path = self.path(&standing.digest);
+                let text = fs::read(&path).map_err(at(&path))?;
+                index = serde_json::from_slice(&text).map_err(|error| Error::Layout {
+                    path,
+                    what: error.to_string(),
+                })?;
+            } else {
+                standing.annotations.clear();
+                index["manifests"] = json!([standing]);
+            }
+        }
+        if let Some(Value::Array(entries)) = index.get_mut("manifests") {
+            put_platform(entries, &image);
+        }
+        let text = serde_json::to_vec(&index)?;
+        let digest = Digest::of(&text);
+        self.blob(&digest, &text)?;
+        Ok(Descriptor {
+            annotations: names,
+            ..Descriptor::of(INDEX, &text)
+        })
     }
 
     fn has(&self, digest: &Digest, size: u64) -> bool {

@@ -6,9 +6,12 @@
 
 mod archive;
 mod document;
+mod index;
 mod layer_blobs;
 mod layout;
+mod layout_image;
 mod memory;
+mod reader;
 
 use std::collections::BTreeMap;
 
@@ -18,9 +21,12 @@ pub use document::{
     LAYER_ZSTD, LAYOUT_FILE, LAYOUT_TEXT, MANIFEST, Manifest, Platform, REF_NAME, layer_media_type,
     text,
 };
+pub use index::{put_platform, same_platform};
 pub use layer_blobs::{LayerBlob, LayerBlobs};
 pub use layout::write_layout;
+pub use layout_image::open_layout;
 pub use memory::{DIFF_ID, LAYER_KEY, TAR_SIZE};
+pub use reader::LayerReader;
 
 use crate::config::config_text;
 use crate::{Digest, Error, Layer, LayerDigest};
@@ -92,6 +98,9 @@ pub struct Options<'a> {
     /// Whether layers are hashed once more while they are written, so that one that is not what
     /// its digest says is an error.
     pub verify: bool,
+    /// Whether the image is added to the index under its tag, as the one for its platform. Only
+    /// for layouts in directories.
+    pub index: bool,
     /// What is there already, and who is told what comes.
     pub destination: &'a dyn Destination,
 }
