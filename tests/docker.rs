@@ -70,6 +70,15 @@ impl Docker {
         self.load(temporary.path())
     }
 
+    /// Pulls an image, and takes it away again; gives what the engine said.
+    pub fn pull(&self, name: &str) -> String {
+        let output = self.client().args(["pull", name]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let removed = self.client().args(["rmi", "-f", name]).output().unwrap();
+        assert!(removed.status.success(), "{}", stderr(&removed));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     fn loaded(&self, command: &mut Command) -> Loaded<'_> {
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));

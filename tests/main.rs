@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod app;
 mod base_images;
 mod closures;
 mod docker;
@@ -12,10 +13,12 @@ mod golden;
 mod imports;
 mod load;
 mod nix;
+mod oci;
 mod output;
 mod peer;
 mod peers;
 mod program;
+mod push;
 mod settings;
 mod store_tree;
 mod trees;

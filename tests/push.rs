@@ -1,0 +1,288 @@
+//! Pushing to a real registry.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::app::App;
+use crate::docker::Docker;
+use crate::peer;
+use crate::program::{fail, stderr, succeed};
+
+/// A registry that takes everything, and a repository of a test's own there.
+struct Registry {
+    host: String,
+    repository: String,
+    log: PathBuf,
+    skopeo: PathBuf,
+}
+
+impl Registry {
+    fn find(test: &str) -> Option<Self> {
+        // Another run's images would be found there.
+        let unique = std::process::id();
+        Some(Self {
+            host: peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry")?,
+            repository: format!("stream-layered-test/{test}-{unique}"),
+            log: peer::program("STREAM_LAYERED_TEST_REGISTRY_LOG", "a registry's log")?,
+            skopeo: peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo")?,
+        })
+    }
+
+    fn reference(&self, tag: &str) -> String {
+        format!("{}/{}:{tag}", self.host, self.repository)
+    }
+
+    /// Lines of the log about this repository: methods and paths.
+    fn requests(&self) -> Vec<String> {
+        let text = fs::read_to_string(&self.log).unwrap();
+        let path = format!("/v2/{}/", self.repository);
+        text.lines()
+            .filter(|line| !line.starts_with("time="))
+            .filter_map(|line| line.split('"').nth(1))
+            .filter(|request| request.contains(&path))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The manifest as the registry gives it.
+    fn manifest(&self, tag: &str) -> Option<Vec<u8>> {
+        let source = format!("docker://{}", self.reference(tag));
+        let output = Command::new(&self.skopeo)
+            .args(["inspect", "--raw", "--tls-verify=false", &source])
+            .output()
+            .unwrap();
+        output.status.success().then_some(output.stdout)
+    }
+}
+
+/// What a push says at its end.
+fn last_line(text: &str) -> &str {
+    text.lines().next_back().unwrap()
+}
+
+#[test]
+fn a_machine_without_a_cache_pushes_an_unchanged_image_without_reading_it() {
+    let Some(registry) = Registry::find("unchanged") else {
+        return;
+    };
+    for compression in ["gzip", "zstd", "none"] {
+        let app = App::new(1 << 20);
+        let name = registry.reference(compression);
+        let push = ["push", &name, "--compression", compression];
+        let first = succeed(&mut app.command(&push));
+        let before = registry.requests().len();
+        app.forget();
+        app.take_contents_away();
+        let output = app.command(&push).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert_eq!(output.stdout, first, "{compression}");
+        assert!(
+            last_line(&stderr(&output)).starts_with("4 layers present, 0 sent, 0 B of "),
+            "{}",
+            stderr(&output)
+        );
+        let requests = registry.requests().split_off(before);
+        assert!(requests.len() <= 3, "{requests:?}");
+    }
+}
+
+#[test]
+fn only_what_changed_is_sent() {
+    let Some(registry) = Registry::find("changed") else {
+        return;
+    };
+    let app = App::new(1 << 20);
+    let name = registry.reference("1");
+    succeed(&mut app.command(&["push", &name]));
+    app.change();
+    // As from another machine, under another tag.
+    app.forget();
+    let next = registry.reference("2");
+    let output = app
+        .command(&["push", &next, "--previous-image", &name])
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    assert!(
+        last_line(&said).starts_with("3 layers present, 1 sent, "),
+        "{said}"
+    );
+    assert_eq!(
+        said.matches(": sent, ").count(),
+        2,
+        "a layer and the configuration: {said}"
+    );
+}
+
+#[test]
+fn what_others_pull_is_what_was_pushed() {
+    let Some(registry) = Registry::find("pulled") else {
+        return;
+    };
+    let app = App::new(1 << 20);
+    let layout = app.directory().join("layout");
+    succeed(
+        app.command(&["stream", "--format", "oci", "-t", "app:1"])
+            .arg("-o")
+            .arg(&layout),
+    );
+    let digest_file = app.directory().join("digest");
+    let name = registry.reference("1");
+    let other = format!("{}/{}-other:1", registry.host, registry.repository);
+    let pushed = succeed(
+        app.command(&[
+            "push",
+            &name,
+            "--also",
+            &registry.reference("2"),
+            "--also",
+            &other,
+        ])
+        .arg("--digest-file")
+        .arg(&digest_file),
+    );
+    let pushed = String::from_utf8(pushed).unwrap();
+    let digest = fs::read_to_string(digest_file).unwrap();
+    assert_eq!(pushed, format!("{name}@{digest}"));
+    assert_eq!(registry.manifest("1"), registry.manifest("2"));
+
+    let copy = app.directory().join("copy");
+    for source in [&name, &other] {
+        succeed(Command::new(&registry.skopeo).args([
+            "copy",
+            "-q",
+            "--src-tls-verify=false",
+            &format!("docker://{source}"),
+            &format!("oci:{}:1", copy.display()),
+        ]));
+    }
+    let digest_of = |layout: &PathBuf| -> String {
+        let index: Value =
+            serde_json::from_slice(&fs::read(layout.join("index.json")).unwrap()).unwrap();
+        index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(digest_of(&copy), digest.trim());
+    assert_eq!(
+        digest_of(&layout),
+        digest.trim(),
+        "a layout has the same image"
+    );
+
+    for engine in [Docker::find(), Docker::find_newer()].into_iter().flatten() {
+        assert!(engine.pull(&name).contains(digest.trim()));
+    }
+}
+
+#[test]
+fn a_push_that_is_killed_leaves_no_tag_and_is_not_in_vain() {
+    let Some(registry) = Registry::find("killed") else {
+        return;
+    };
+    let app = App::new(24 << 20);
+    let name = registry.reference("1");
+    let mut child = app
+        .command(&["push", &name, "--jobs", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first layer has arrived, and there are more.
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains(": sent, ")));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(registry.manifest("1"), None);
+    let before = registry.requests().len();
+    let output = app.command(&["push", &name]).output().unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(!last_line(&said).starts_with("0 layers present"), "{said}");
+    let uploads = registry.requests().split_off(before);
+    let uploads = uploads.iter().filter(|request| request.starts_with("POST"));
+    assert!(uploads.count() < 5, "four layers and the configuration");
+    assert!(registry.manifest("1").is_some());
+}
+
+#[test]
+fn layers_of_a_base_image_are_taken_over() {
+    let (Some(registry), Some(below)) = (Registry::find("above"), Registry::find("below")) else {
+        return;
+    };
+    let base = App::new(1 << 20);
+    let pushed = succeed(&mut base.command(&["push", &below.reference("1"), "-e", "BASE=1"]));
+    let pushed = String::from_utf8(pushed).unwrap();
+    let app = App::new(1 << 10);
+    let from = format!("docker://{}", pushed.trim());
+    let output = app
+        .command(&["push", &registry.reference("1"), "--from-image", &from])
+        .output()
+        .unwrap();
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(last_line(&said).contains("4 taken over"), "{said}");
+    let layers = |manifest: Option<Vec<u8>>| -> Vec<Value> {
+        let manifest: Value = serde_json::from_slice(&manifest.unwrap()).unwrap();
+        let layers = manifest["layers"].as_array().unwrap();
+        layers.iter().map(|layer| layer["digest"].clone()).collect()
+    };
+    let (above, below) = (layers(registry.manifest("1")), layers(below.manifest("1")));
+    assert_eq!(above[..below.len()], below[..]);
+}
+
+#[test]
+fn platforms_of_several_machines_share_a_tag() {
+    let Some(registry) = Registry::find("index") else {
+        return;
+    };
+    let name = registry.reference("1");
+    let app = App::new(1 << 10);
+    for arch in ["arm64", "amd64"] {
+        succeed(&mut app.command(&["push", &name, "--index", "--arch", arch]));
+    }
+    let before = registry.manifest("1").unwrap();
+    let index: Value = serde_json::from_slice(&before).unwrap();
+    let platforms = index["manifests"].as_array().unwrap().iter();
+    let platforms: Vec<&Value> = platforms
+        .map(|entry| &entry["platform"]["architecture"])
+        .collect();
+    assert_eq!(platforms, ["amd64", "arm64"]);
+    app.forget();
+    app.take_contents_away();
+    succeed(&mut app.command(&["push", &name, "--index", "--arch", "arm64"]));
+    assert_eq!(registry.manifest("1").unwrap(), before);
+}
+
+#[test]
+fn a_registry_that_asks_who_comes_is_told() {
+    let Some(host) = peer::setting("STREAM_LAYERED_TEST_AUTH_REGISTRY", "a registry with users")
+    else {
+        return;
+    };
+    let app = App::new(1 << 10);
+    let name = format!("{host}/stream-layered-test/auth-{}:1", std::process::id());
+    let login = |auth: &str| {
+        let config = serde_json::json!({ "auths": { &host: { "auth": auth } } });
+        fs::write(app.directory().join("config.json"), config.to_string()).unwrap();
+    };
+    let command = || {
+        let mut command = app.command(&["push", &name]);
+        command.env("DOCKER_CONFIG", app.directory());
+        command
+    };
+    login("dXNlcjp3cm9uZw==");
+    let error = fail(&mut command(), 1);
+    assert!(error.contains("not authorized"), "{error}");
+    login("dXNlcjpwYXNzd29yZA==");
+    succeed(&mut command());
+}
+
+#[test]
+fn what_cannot_be_pushed_to_is_one_clear_error() {
+    let app = App::new(1 << 10);
+    let error = fail(&mut app.command(&["push", "127.0.0.1:1/app:1"]), 1);
+    assert!(error.contains("127.0.0.1:1"), "{error}");
+}
