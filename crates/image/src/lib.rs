@@ -21,6 +21,7 @@ pub mod time;
 mod digests;
 mod error;
 mod layers;
+mod spool;
 
 pub use compression::Compression;
 pub use digest::Digest;

@@ -320,6 +320,10 @@ impl Trees for BinaryCaches {
     fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
         self.show(path, visitor).map_err(|failed| failed.of(path))
     }
+
+    fn rereads_cheaply(&self) -> bool {
+        false
+    }
 }
 
 /// Trees without contents: see [`BinaryCaches::outlines`].
