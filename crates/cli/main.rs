@@ -14,6 +14,7 @@ mod plan;
 mod progress;
 mod report;
 mod result;
+mod store;
 mod stream;
 
 use std::process::ExitCode;
