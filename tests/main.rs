@@ -6,10 +6,12 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod base_images;
+mod binary_caches;
 mod closures;
 mod docker;
 mod golden;
 mod imports;
+mod load;
 mod nix;
 mod output;
 mod peer;

@@ -12,7 +12,7 @@ use crate::peer;
 use crate::program::{sha256, stderr, stream_layered, succeed};
 
 /// Debian's hello and its closure as store paths, built by real Nix.
-fn hello() -> Option<&'static Path> {
+pub fn hello() -> Option<&'static Path> {
     static HELLO: OnceLock<Option<PathBuf>> = OnceLock::new();
     HELLO
         .get_or_init(|| {

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image::Compression;
+use layering::{LayerPattern, MIN_LAYER_SIZE};
+use registry::Reference;
+
+use crate::base::BaseArg;
 
 /// One second after 1970 began, as Nix dates its files.
 pub const DEFAULT_TIME: &str = "@1";
@@ -12,6 +16,8 @@ pub const DEFAULT_TIME: &str = "@1";
 pub const DEFAULT_OWNER: &str = "0:0:root:root";
 /// As nixpkgs has it.
 pub const DEFAULT_MAX_LAYERS: usize = 100;
+/// How layers are made unless the command line says otherwise.
+pub const DEFAULT_STRATEGY: &str = "auto";
 
 /// Turn the closure of Nix store paths into a layered, reproducible container image.
 ///
@@ -30,10 +36,16 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write a docker-archive to standard output, for `docker load`.
+    /// Write the image to standard output, for `docker load`, or to a file or an OCI layout.
     Stream(StreamArgs),
     /// Show which store paths would go into which layer.
     Plan(PlanArgs),
+    /// Load the image into docker or podman; what it has already is not sent.
+    Load(LoadArgs),
+    /// Push the image to a registry; what is there already is not sent.
+    ///
+    /// Prints REF@DIGEST. Credentials are those of docker and podman.
+    Push(PushArgs),
     /// Print what completes the command line in a shell.
     Completions {
         /// The shell.
@@ -52,15 +64,32 @@ pub struct StreamArgs {
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
-    /// Write to this file instead of standard output; it appears when it is whole.
+    /// What is written.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub format: FormatArg,
+    /// Write to this file instead of standard output; it appears when it is whole. For `oci`, the
+    /// layout's directory.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
-    /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
+    /// Threads that hash and compress layers [default: $NIX_BUILD_CORES, or one for each processor].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,
-    /// Compress the archive: none, gzip, zstd or zstd:LEVEL.
-    #[arg(long, value_name = "HOW", default_value_t, help_heading = "Output")]
-    pub compression: Compression,
+    /// Compress a docker-archive as a whole, or an OCI image's layers: none, gzip, zstd or
+    /// zstd:LEVEL [default: gzip for `oci`, else none].
+    #[arg(long, value_name = "HOW", help_heading = "Output")]
+    pub compression: Option<Compression>,
+    /// Annotate an OCI image's manifest; may be given many times.
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Output")]
+    pub annotation: Vec<String>,
+    /// Add the image to the index under its tag in the layout, as the one for its platform.
+    #[arg(long, help_heading = "Output")]
+    pub index: bool,
     /// Hash layers once more while they are written, and fail where one is not what was promised.
     #[arg(long, help_heading = "Output")]
     pub verify: bool,
@@ -72,6 +101,136 @@ pub struct StreamArgs {
     pub cache: CacheArgs,
 }
 
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// The engine to load it into [default: the first that is found: $DOCKER_HOST, $CONTAINER_HOST,
+    /// docker's socket, podman's].
+    #[arg(long, value_enum, value_name = "ENGINE", help_heading = "Engine")]
+    pub engine: Option<EngineArg>,
+    /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Hash layers once more while they are sent, and fail where one is not what was promised.
+    #[arg(long, help_heading = "Output")]
+    pub verify: bool,
+    /// Print nothing but the image's id, and errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Where to push it: HOST[:PORT]/REPOSITORY[:TAG].
+    #[arg(value_name = "REF")]
+    pub reference: Reference,
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Push it there, too; may be given many times.
+    #[arg(long, value_name = "REF", help_heading = "Registry")]
+    pub also: Vec<Reference>,
+    /// An image of which layers that did not change are taken over, beside the one that is at REF.
+    #[arg(long, value_name = "REF", help_heading = "Registry")]
+    pub previous_image: Vec<Reference>,
+    /// Add the image to the index at REF, as the one for its platform; the others stay.
+    #[arg(long, help_heading = "Registry")]
+    pub index: bool,
+    /// Compress layers: none, gzip, zstd or zstd:LEVEL.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "gzip",
+        help_heading = "Output"
+    )]
+    pub compression: Compression,
+    /// Annotate the image's manifest; may be given many times.
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Output")]
+    pub annotation: Vec<String>,
+    /// Write the digest of the image to this file.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub digest_file: Option<PathBuf>,
+    /// Blobs that are sent at once [default: 4], and threads that compress each [default:
+    /// $NIX_BUILD_CORES, or one for each processor].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Print nothing but REF@DIGEST and errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Engines by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    /// Docker, with its own store or containerd's.
+    Docker,
+    /// podman.
+    Podman,
+}
+
+/// How registries are reached.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registry")]
+pub struct RegistryArgs {
+    /// Speak to registries without TLS; those on this machine are spoken to so anyway.
+    #[arg(long)]
+    pub plain_http: bool,
+    /// Trust the certificates in this PEM file, too; may be given many times.
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Vec<PathBuf>,
+}
+
+/// Parts of a base image's configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum InheritArg {
+    /// Nothing.
+    None,
+    /// Everything that follows.
+    All,
+    /// Environment variables; own ones go over them.
+    Env,
+    /// Labels; own ones go over them.
+    Labels,
+    /// The command, where there is neither an own one nor an own entry point.
+    Cmd,
+    /// The entry point.
+    Entrypoint,
+    /// The user.
+    User,
+    /// The working directory.
+    Workdir,
+    /// Exposed ports, beside the own ones.
+    Ports,
+    /// Volumes, beside the own ones.
+    Volumes,
+    /// The signal that stops a container.
+    StopSignal,
+    /// The health check.
+    Healthcheck,
+}
+
+/// What `stream` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum FormatArg {
+    /// A docker-archive, with the bytes of nixpkgs' streamLayeredImage.
+    #[default]
+    DockerArchive,
+    /// An OCI layout as a tar.
+    OciArchive,
+    /// An OCI layout: a directory, which keeps the other images that are in it.
+    Oci,
+}
+
 /// Where digests of layers are kept.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Cache")]
@@ -80,7 +239,7 @@ pub struct CacheArgs {
     #[arg(long, value_name = "DIR", env = "STREAM_LAYERED_CACHE")]
     pub cache: Option<PathBuf>,
     /// Neither use nor keep digests of layers.
-    #[arg(long, conflicts_with = "cache")]
+    #[arg(long)]
     pub no_cache: bool,
 }
 
@@ -126,7 +285,8 @@ pub struct ImageArgs {
     /// Make the image that a configuration of the Nix side describes (nixpkgs' conf.json is one).
     #[arg(long, value_name = "FILE", help_heading = "Closure", conflicts_with_all = [
         "paths", "closure", "config", "cmd", "entrypoint", "env", "label", "user", "workdir", "expose", "arch",
-        "created", "mtime", "owner", "from_image", "strategy", "max_layers",
+        "created", "mtime", "owner", "from_image", "strategy", "max_layers", "previous",
+        "own",
     ])]
     pub conf: Option<PathBuf>,
 
@@ -139,6 +299,9 @@ pub struct ImageArgs {
     /// How layers are made.
     #[command(flatten)]
     pub layers: LayerArgs,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
 }
 
 /// Where store paths are.
@@ -218,37 +381,42 @@ pub struct SettingArgs {
         default_value = DEFAULT_OWNER
     )]
     pub owner: String,
-    /// An image to stand on: a docker-archive.
-    #[arg(long, value_name = "FILE")]
-    pub from_image: Option<PathBuf>,
+    /// An image to stand on: a docker-archive, oci:DIR[:TAG] or docker://REF[@DIGEST]. Its layers
+    /// are taken as they are.
+    #[arg(long, value_name = "IMAGE")]
+    pub from_image: Option<BaseArg>,
+    /// What is taken over from the configuration of that image.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "WHAT,…",
+        value_delimiter = ',',
+        default_value = "env",
+        hide_possible_values = true
+    )]
+    pub inherit: Vec<InheritArg>,
 }
 
 /// How layers are made.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Layers")]
 pub struct LayerArgs {
-    /// How store paths are put into layers.
-    #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = StrategyArg::Auto)]
-    pub strategy: StrategyArg,
+    /// How store paths are put into layers: stable, auto or popularity (nixpkgs' since 25.11, and
+    /// before), or a file that holds a layeringPipeline.
+    #[arg(long, value_name = "STRATEGY", default_value = DEFAULT_STRATEGY)]
+    pub strategy: String,
     /// Most layers of the image: the base image's, the store layers, and the one of its root.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
-}
-
-/// Strategies by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StrategyArg {
-    /// nixpkgs' until 25.05: the most used paths get a layer each.
-    Popularity,
-    /// nixpkgs' since 25.11: the largest paths get a layer each, with what they alone need.
-    Auto,
-}
-
-impl From<StrategyArg> for layering::Strategy {
-    fn from(strategy: StrategyArg) -> Self {
-        match strategy {
-            StrategyArg::Popularity => Self::Popularity,
-            StrategyArg::Auto => Self::Auto,
-        }
-    }
+    /// The plan of the release before, as `plan --format json` prints it: what did not change stays
+    /// where it is.
+    #[arg(long, value_name = "FILE")]
+    pub previous: Option<PathBuf>,
+    /// Put the paths whose names match (`glibc-*`), or their closure (`closure:python3-*`), into a
+    /// layer of their own; may be given many times, the lowest first.
+    #[arg(long = "layer", value_name = "PATTERN")]
+    pub own: Vec<LayerPattern>,
+    /// Bytes that are worth a layer; the strategy stable joins what is smaller.
+    #[arg(long, value_name = "BYTES", default_value_t = MIN_LAYER_SIZE)]
+    pub min_layer_size: u64,
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::base::BaseImage;
+use image::base::{BaseImage, Inherit};
 use image::conf::Conf;
 use image::root::RootTree;
 use image::tar::{Owner, TarRules};
@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::UsageError;
 use crate::args::{ImageArgs, NameArgs, SettingArgs};
+use crate::base;
 use crate::input::{self, Wanted};
 use crate::store::{self, Store};
 
@@ -61,11 +62,8 @@ fn from_options(args: &ImageArgs, store: Store, now: Timestamp) -> Result<ImageI
     let paths = input::paths(args, &store)?;
     let wanted = input::wanted(args, &paths, &store)?;
     let settings = &args.settings;
-    let base = settings
-        .from_image
-        .as_deref()
-        .map(BaseImage::open)
-        .transpose()?;
+    let architecture = architecture(settings)?;
+    let base = base::open(settings, &args.registry, &architecture)?;
     let plan = input::plan(
         &wanted,
         &args.layers,
@@ -81,11 +79,8 @@ fn from_options(args: &ImageArgs, store: Store, now: Timestamp) -> Result<ImageI
     });
     let warnings = warnings.collect();
     let image = Image {
-        architecture: settings
-            .arch
-            .clone()
-            .map_or_else(machine_architecture, Ok)?,
-        config: config(settings, &root)?,
+        architecture,
+        config: config(settings, &root, base.as_ref())?,
         created: Timestamp::parse(&settings.created, now).context("--created")?,
         rules: TarRules {
             mtime: Timestamp::parse(&settings.mtime, now)
@@ -173,7 +168,7 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
 }
 
 /// The image's `config`: the JSON that was given, and the options over it.
-fn config(settings: &SettingArgs, root: &RootTree) -> Result<Value> {
+fn config(settings: &SettingArgs, root: &RootTree, base: Option<&BaseImage>) -> Result<Value> {
     let mut config = match settings.config.as_deref() {
         None => Map::new(),
         Some(text) => {
@@ -193,7 +188,12 @@ fn config(settings: &SettingArgs, root: &RootTree) -> Result<Value> {
     if !settings.cmd.is_empty() {
         config.insert("Cmd".to_owned(), words("--cmd", &settings.cmd)?);
     }
-    if !config.contains_key("Cmd") && !config.contains_key("Entrypoint") {
+    let inherits = |part: Inherit| {
+        let of_base = |base: &BaseImage| base.inherits(part).is_some();
+        base.is_some_and(of_base)
+    };
+    let has_command = config.contains_key("Cmd") || config.contains_key("Entrypoint");
+    if !has_command && !inherits(Inherit::Cmd) && !inherits(Inherit::Entrypoint) {
         config.insert("Cmd".to_owned(), json!([default_command(root)?]));
     }
     if !settings.env.is_empty() {
@@ -293,6 +293,11 @@ fn owner(text: &str) -> Result<Owner> {
         uname: uname.to_owned(),
         gname: gname.to_owned(),
     })
+}
+
+/// `--arch`, or this machine's.
+pub fn architecture(settings: &SettingArgs) -> Result<String> {
+    settings.arch.clone().map_or_else(machine_architecture, Ok)
 }
 
 /// This machine's architecture as Go, and so image configurations, name it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::conf::Conf;
 use image::time::Timestamp;
-use layering::{Closure, Plan, PlannedLayer, Reason, Request};
+use layering::{Closure, Plan, PlannedLayer, Reason, Request, Strategy};
 use nix_compat::StorePath;
 use sources::Graph;
 
@@ -16,6 +16,7 @@ use crate::UsageError;
 use crate::args::{ImageArgs, LayerArgs};
 use crate::result;
 use crate::store::Store;
+use crate::strategy;
 
 /// Most bytes of a file that describes a closure or an image.
 const MAX_INPUT: u64 = 1 << 30;
@@ -84,9 +85,11 @@ pub fn paths(args: &ImageArgs, store: &Store) -> Result<Vec<StorePath>> {
 /// Plans the layers of the closure; `base_layers` of the budget are taken by the base image, one
 /// by the image's root.
 pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Plan> {
+    let strategy = strategy::named(&args.strategy)?;
+    let is_pipeline = matches!(strategy, Strategy::Pipeline(_));
     let used = base_layers + 1;
     let max_store_layers = args.max_layers.saturating_sub(used);
-    if max_store_layers == 0 {
+    if max_store_layers == 0 && !is_pipeline {
         let usage = format!(
             "--max-layers {}: {base_layers} layers of the base image and 1 of the image's root leave none for store \
              paths; allow {} or more",
@@ -96,13 +99,26 @@ pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Pla
         return Err(UsageError(usage).into());
     }
     let request = Request {
-        strategy: args.strategy.into(),
-        max_store_layers,
         hidden: wanted.hidden.clone(),
+        previous: args.previous.as_deref().map(previous).transpose()?,
+        layers: args.own.clone(),
+        min_layer_size: args.min_layer_size,
+        ..Request::new(strategy, max_store_layers)
     };
     let plan = layering::plan(&wanted.closure, &request)?;
-    plan.check(&wanted.closure, &wanted.hidden)?;
+    if !is_pipeline {
+        // A pipeline may leave paths out.
+        plan.check(&wanted.closure, &wanted.hidden)?;
+    }
     Ok(plan)
+}
+
+/// The plan of the release before.
+fn previous(file: &Path) -> Result<Plan> {
+    let context = || format!("--previous {}", file.display());
+    let text = read_input(file)?;
+    let text = String::from_utf8(text).with_context(context)?;
+    Plan::from_json(&text).with_context(context)
 }
 
 /// The configuration that describes the image: `--conf`, or that of a PATH which is the result of
@@ -132,9 +148,11 @@ pub fn plan_of_conf(conf: &Path, store: &Store) -> Result<Plan> {
         size: layer.paths.iter().filter_map(|path| sizes.get(path)).sum(),
         paths: layer.paths.clone(),
         reason: Reason::Other("configuration".to_owned()),
+        chance_per_mille: None,
     });
     Ok(Plan {
         layers: layers.collect(),
+        history: None,
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use image::layer_cache::{LayerCache, LayerKey};
+use image::oci::LayerBlobs;
 use image::{Image, Layer, LayerDigest, Promise, StoreLayer};
 use nix_compat::{NarHash, StorePath};
 
@@ -51,6 +52,19 @@ impl LayerMemory {
                     .map(Promise::Remembered);
             }
         }
+    }
+
+    /// Gives blobs of layers what is remembered of them.
+    pub fn recall_blobs<'a>(&self, blobs: LayerBlobs<'a>) -> Result<LayerBlobs<'a>> {
+        let blobs = blobs.with_keys(&self.keys)?;
+        blobs.recall(&self.cache);
+        Ok(blobs)
+    }
+
+    /// Remembers blobs of layers.
+    pub fn keep_blobs(&mut self, blobs: &LayerBlobs<'_>) -> Result<()> {
+        let new = blobs.memories();
+        self.cache.add(new).context("the cache cannot be written")
     }
 
     /// Remembers the digests of the image's layers.

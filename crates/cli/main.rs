@@ -4,17 +4,24 @@
 //! each command has a module of its own.
 
 mod args;
+mod base;
 mod image_input;
 mod input;
 mod layer_memory;
+mod load;
 mod manual;
 mod nix;
+mod oci;
 mod place;
 mod plan;
 mod progress;
+mod push;
+mod push_progress;
+mod registries;
 mod report;
 mod result;
 mod store;
+mod strategy;
 mod stream;
 
 use std::process::ExitCode;
@@ -33,6 +40,8 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Load(args) => load::run(&args),
+        Command::Push(args) => push::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
         Command::Nix(step) => nix::run(&step),

@@ -4,14 +4,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::{Context, Result};
-use image::base::BaseImage;
 use indicatif::HumanBytes;
 use layering::Plan;
 
 use crate::args::{ImageArgs, PlanArgs, PlanFormat};
-use crate::input;
 use crate::place::Place;
 use crate::store::{self, Store};
+use crate::{base, image_input, input};
 
 /// Runs the command.
 pub fn run(args: &PlanArgs) -> Result<()> {
@@ -46,8 +45,9 @@ pub fn run(args: &PlanArgs) -> Result<()> {
 fn plan(args: &ImageArgs, store: &Store) -> Result<Plan> {
     let paths = input::paths(args, store)?;
     let wanted = input::wanted(args, &paths, store)?;
-    let base = args.settings.from_image.as_deref().map(BaseImage::open);
-    let of_base = base.transpose()?.map_or(0, |base| base.layers.len());
+    let architecture = image_input::architecture(&args.settings)?;
+    let base = base::open(&args.settings, &args.registry, &architecture)?;
+    let of_base = base.map_or(0, |base| base.layers.len());
     input::plan(&wanted, &args.layers, of_base)
 }
 

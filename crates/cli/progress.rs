@@ -3,8 +3,9 @@
 use std::io::{IsTerminal as _, stderr};
 use std::time::Duration;
 
-use image::docker_archive::{Observer, Summary};
-use image::{Layer, LayerDigest};
+use image::docker_archive::Observer;
+use image::oci::{Destination, LayerBlob};
+use image::{Digest, Layer, LayerDigest};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Tells how far the writing of layers is: a bar on a terminal, a line a layer elsewhere.
@@ -57,16 +58,26 @@ impl Observer for Progress {
     }
 }
 
+impl Destination for Progress {
+    fn making(&self, index: usize, of: usize, layer: &Layer<'_>) {
+        let text = layer.describe();
+        self.bar.set_length(of as u64);
+        if self.lines {
+            eprintln!("layer {} of {of}: {text}", index + 1);
+        }
+        self.bar.set_message(text);
+    }
+
+    fn done(&self, _: usize, _: &LayerBlob, _: bool) {
+        self.bar.inc(1);
+    }
+}
+
 /// The lines that end a run: name, id and layers of the image.
-pub fn tell(repo_tags: &[String], summary: &Summary) {
+pub fn tell(repo_tags: &[String], image_id: &Digest, layers: usize, size: u64) {
     for tag in repo_tags {
         eprintln!("{tag}");
     }
-    eprintln!("{}", summary.image_id);
-    eprintln!(
-        "{} layers, {} ({} bytes)",
-        summary.layers.len(),
-        HumanBytes(summary.size),
-        summary.size
-    );
+    eprintln!("{image_id}");
+    eprintln!("{layers} layers, {} ({size} bytes)", HumanBytes(size));
 }

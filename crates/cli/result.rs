@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use crate::UsageError;
-use crate::args::{DEFAULT_MAX_LAYERS, DEFAULT_OWNER, DEFAULT_TIME, ImageArgs, StrategyArg};
+use crate::args::{DEFAULT_MAX_LAYERS, DEFAULT_OWNER, DEFAULT_STRATEGY, DEFAULT_TIME, ImageArgs};
 use crate::store::Store;
 
 /// Longest script that is looked at, in bytes.
@@ -123,7 +123,9 @@ fn setting(args: &ImageArgs) -> Option<&'static str> {
         ("--mtime", settings.mtime != DEFAULT_TIME),
         ("--owner", settings.owner != DEFAULT_OWNER),
         ("--from-image", settings.from_image.is_some()),
-        ("--strategy", layers.strategy != StrategyArg::Auto),
+        ("--strategy", layers.strategy != DEFAULT_STRATEGY),
+        ("--previous", layers.previous.is_some()),
+        ("--layer", !layers.own.is_empty()),
         ("--max-layers", layers.max_layers != DEFAULT_MAX_LAYERS),
     ];
     given

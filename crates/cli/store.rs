@@ -101,12 +101,7 @@ impl Store {
     pub fn nar_hashes(&self, paths: &[StorePath]) -> Result<BTreeMap<StorePath, NarHash>> {
         match self {
             Self::Local(store) => Ok(store.nar_hashes(paths).unwrap_or_default()),
-            Self::Caches(caches) => {
-                let infos = caches.closure(paths)?.into_iter();
-                Ok(infos
-                    .filter_map(|info| Some((info.path, info.nar_hash?)))
-                    .collect())
-            }
+            Self::Caches(caches) => Ok(caches.nar_hashes(paths)?),
         }
     }
 

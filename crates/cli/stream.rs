@@ -1,4 +1,4 @@
-//! `stream`: writes a docker-archive.
+//! `stream`: writes a docker-archive, or an OCI image.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, stdout};
@@ -7,21 +7,36 @@ use std::os::fd::AsFd as _;
 
 use anyhow::{Context, Result};
 use image::docker_archive::{self, Options, Summary};
+use image::oci::LayerBlobs;
 use image::sink::WriteSink;
-use image::{Compression, Output};
+use image::{Compression, Digest, Output};
 
 use crate::UsageError;
-use crate::args::StreamArgs;
+use crate::args::{FormatArg, StreamArgs};
 use crate::image_input::{self, ImageInput};
 use crate::layer_memory::LayerMemory;
+use crate::oci;
 use crate::place::Place;
 use crate::progress::{self, Progress};
 
 /// Runs the command.
 pub fn run(args: &StreamArgs) -> Result<()> {
+    let is_directory = args.format == FormatArg::Oci;
+    if args.output.is_none() && is_directory {
+        let usage = "--format oci writes a directory; name it with -o";
+        return Err(UsageError(usage.to_owned()).into());
+    }
     if args.output.is_none() && stdout().is_terminal() {
         let usage =
             "an image is not for a terminal; pipe it (`| docker load`), or name a file with -o";
+        return Err(UsageError(usage.to_owned()).into());
+    }
+    if !args.annotation.is_empty() && args.format == FormatArg::DockerArchive {
+        let usage = "a docker-archive has no annotations; --format oci-archive has";
+        return Err(UsageError(usage.to_owned()).into());
+    }
+    if args.index && !is_directory {
+        let usage = "--index adds the image to those of a layout; --format oci writes one";
         return Err(UsageError(usage.to_owned()).into());
     }
     let mut input = image_input::resolve(&args.image)?;
@@ -31,29 +46,86 @@ pub fn run(args: &StreamArgs) -> Result<()> {
         }
     }
     let mut memory = LayerMemory::open(&args.cache, &input);
-    memory.recall(&mut input.image);
-    let place = args.output.as_deref().map(Place::create).transpose()?;
-    let file = match &place {
-        Some(place) => place.file().context("cannot write the image")?,
-        None => stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .context("standard output")?
-            .into(),
+    let place = match &args.output {
+        Some(path) if !is_directory => Some(Place::create(path)?),
+        _ => None,
     };
-    let summary = write(args, &input, file)?;
-    if let Some(place) = place {
-        place.finish()?;
-    }
-    if let Err(error) = memory.keep(&summary.layers)
+    let file = || -> Result<File> {
+        match &place {
+            Some(place) => place.file().context("cannot write the image"),
+            None => Ok(stdout()
+                .as_fd()
+                .try_clone_to_owned()
+                .context("standard output")?
+                .into()),
+        }
+    };
+    let kept = if args.format == FormatArg::DockerArchive {
+        memory.recall(&mut input.image);
+        let summary = write(args, &input, file()?)?;
+        finish(
+            args,
+            place,
+            &input,
+            &summary.image_id,
+            summary.layers.len(),
+            summary.size,
+        )?;
+        memory.keep(&summary.layers)
+    } else {
+        let blobs = memory.recall_blobs(LayerBlobs::new(
+            &input.image,
+            input.store.trees(),
+            compression(args),
+            jobs(args.jobs),
+        )?)?;
+        let summary = match &args.output {
+            Some(directory) if is_directory => oci::write_layout(args, &blobs, directory)?,
+            _ => oci::write_archive(args, &blobs, file()?)?,
+        };
+        let id = summary.documents.image_id;
+        finish(
+            args,
+            place,
+            &input,
+            &id,
+            summary.layers.len(),
+            summary.written,
+        )?;
+        memory.keep_blobs(&blobs)
+    };
+    if let Err(error) = kept
         && !args.quiet
     {
         eprintln!("warning: the digests of this image's layers are not kept: {error:#}");
     }
+    Ok(())
+}
+
+/// Gives what was written its name, and tells what it is.
+fn finish(
+    args: &StreamArgs,
+    place: Option<Place>,
+    input: &ImageInput,
+    image_id: &Digest,
+    layers: usize,
+    size: u64,
+) -> Result<()> {
+    if let Some(place) = place {
+        place.finish()?;
+    }
     if !args.quiet {
-        progress::tell(&input.image.repo_tags, &summary);
+        progress::tell(&input.image.repo_tags, image_id, layers, size);
     }
     Ok(())
+}
+
+/// What everything takes that reads layouts is gzip.
+fn compression(args: &StreamArgs) -> Compression {
+    args.compression.unwrap_or(match args.format {
+        FormatArg::DockerArchive | FormatArg::OciArchive => Compression::None,
+        FormatArg::Oci => Compression::Gzip,
+    })
 }
 
 fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
@@ -62,9 +134,10 @@ fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
     let options = Options {
         jobs: jobs(args.jobs),
         verify: args.verify,
+        left_out: 0,
     };
     let mut progress = Progress::new(args.quiet);
-    let written = match args.compression {
+    let written = match compression(args) {
         Compression::None => {
             let mut output = Output::new(file).context(CONTEXT)?;
             let written =

@@ -2,9 +2,9 @@
 //! of a docker-archive. Keys stand in the order in which nixpkgs writes them.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::base::merge_env;
+use crate::base::{BaseImage, Inherit, merge_env};
 use crate::{Digest, Error, Image, Layer, LayerDigest, json};
 
 #[derive(Serialize)]
@@ -77,42 +77,82 @@ pub fn manifest_text(
     config: &Digest,
     layers: &[String],
 ) -> Result<Vec<u8>, Error> {
-    let config = format!("{}.json", config.hex());
+    manifest_text_of(repo_tags, &format!("{}.json", config.hex()), layers)
+}
+
+/// The text of a `manifest.json` that names its configuration's member so.
+pub(crate) fn manifest_text_of(
+    repo_tags: &[String],
+    config: &str,
+    layers: &[String],
+) -> Result<Vec<u8>, Error> {
     Ok(json::to_python_text(&[Manifest {
-        config: &config,
+        config,
         repo_tags,
         layers,
     }])?)
 }
 
-/// The image's `config` with the base's environment under its own.
+/// The image's `config` with what it takes over from its base under its own.
 fn own_config(image: &Image) -> Value {
     let Some(base) = &image.base else {
         return image.config.clone();
     };
-    let base_env = base.env();
     let mut config = image.config.clone();
     if config.is_null() {
-        config = Value::Object(serde_json::Map::new());
+        config = Value::Object(Map::new());
     }
     let Value::Object(fields) = &mut config else {
         return config;
     };
-    let own_env: Vec<String> = match fields.get("Env") {
+    let has_env = base.config.pointer("/config/Env").is_some() || fields.contains_key("Env");
+    if base.inherit.contains(&Inherit::Env) && has_env {
+        fields.insert("Env".to_owned(), env(base, fields));
+    }
+    let has_command = fields.contains_key("Cmd") || fields.contains_key("Entrypoint");
+    for inherit in Inherit::ALL {
+        let Some(of_base) = base.inherits(inherit) else {
+            continue;
+        };
+        match inherit {
+            Inherit::Env => {}
+            Inherit::Labels | Inherit::Ports | Inherit::Volumes => {
+                add_missing(fields, inherit.key(), of_base);
+            }
+            // An own entry point wants its own arguments.
+            Inherit::Cmd if has_command => {}
+            _ => {
+                fields
+                    .entry(inherit.key())
+                    .or_insert_with(|| of_base.clone());
+            }
+        }
+    }
+    config
+}
+
+/// Environment variables, the base's and the own.
+fn env(base: &BaseImage, fields: &Map<String, Value>) -> Value {
+    let own: Vec<String> = match fields.get("Env") {
         Some(Value::Array(texts)) => texts
             .iter()
             .filter_map(|text| text.as_str().map(str::to_owned))
             .collect(),
         _ => Vec::new(),
     };
-    if base_env.is_empty()
-        && !fields.contains_key("Env")
-        && base.config.pointer("/config/Env").is_none()
-    {
-        return config;
+    merge_env(&base.env(), &own).into()
+}
+
+/// Adds entries of a map that are not there.
+fn add_missing(fields: &mut Map<String, Value>, key: &str, of_base: &Value) {
+    let own = fields
+        .entry(key)
+        .or_insert_with(|| Value::Object(Map::new()));
+    if let (Value::Object(own), Value::Object(of_base)) = (own, of_base) {
+        for (name, value) in of_base {
+            own.entry(name.clone()).or_insert_with(|| value.clone());
+        }
     }
-    fields.insert("Env".to_owned(), merge_env(&base_env, &own_env).into());
-    config
 }
 
 /// `repr` of a list of texts in Python.

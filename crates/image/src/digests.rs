@@ -84,7 +84,8 @@ pub fn take_digests(
 }
 
 /// Runs `body` while `jobs` threads take the digests of `layers`, lower ones first. With `spools`,
-/// layers of store paths are put there meanwhile, and one whose digest is remembered is not read.
+/// layers of store paths are put there meanwhile. Where trees are dear to read, a digest that is
+/// remembered is taken as it is.
 ///
 /// # Errors
 ///
@@ -102,7 +103,7 @@ pub(crate) fn with_digests<T>(
     for (index, layer) in layers.iter().enumerate() {
         slots.push(match (layer.known_digest()?, remembered(layer)) {
             (Some(digest), _) => Slot::Ready(digest),
-            (None, Some(digest)) if spools.is_some() => Slot::Ready(digest),
+            (None, Some(digest)) if !trees.rereads_cheaply() => Slot::Ready(digest),
             (None, _) => {
                 unknown.push(index);
                 Slot::Waiting

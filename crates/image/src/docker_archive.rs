@@ -43,6 +43,8 @@ pub struct Options {
     /// Whether layers are hashed once more while they are written, so that one that is not what
     /// its digest says is an error.
     pub verify: bool,
+    /// As many layers, from the bottom, are named and not written: who reads the archive has them.
+    pub left_out: usize,
 }
 
 /// Writes `image`.
@@ -67,7 +69,7 @@ pub fn write(
             trees,
             spools,
             output,
-            verify: options.verify,
+            options,
             written: 0,
             plain: Owner::nobody_named(),
             root: Owner::root(),
@@ -82,7 +84,7 @@ struct Archive<'a, S> {
     /// Where the layers are whose trees are not read again.
     spools: Option<&'a Spools>,
     output: &'a mut S,
-    verify: bool,
+    options: Options,
     /// Bytes so far.
     written: u64,
     plain: Owner,
@@ -109,20 +111,29 @@ impl<S: Sink> Archive<'_, S> {
                 spools.reach(index);
             }
             let digest = digests.wait(index)?;
-            observer.layer(index, layers.len(), layer, &digest);
+            let left_out = index < self.options.left_out;
+            if !left_out {
+                observer.layer(index, layers.len(), layer, &digest);
+            }
             if let Layer::Base(layer) = layer {
+                names.push(layer.name.clone());
+                written.push(digest);
+                if left_out {
+                    continue;
+                }
                 self.header(&layer.member())?;
                 if let Some(base) = &mut base {
                     base.copy(layer, self.output)?.map_err(Error::Output)?;
                 }
                 self.contents_end(layer.size())?;
-                names.push(layer.name.clone());
             } else {
                 let name = format!("{}/layer.tar", digest.diff_id.hex());
-                self.layer(index, &name, layer, &digest)?;
+                if !left_out {
+                    self.layer(index, &name, layer, &digest)?;
+                }
                 names.push(name);
+                written.push(digest);
             }
-            written.push(digest);
         }
         observer.manifests();
         let config = config_text(self.image, &written)?;
@@ -165,7 +176,7 @@ impl<S: Sink> Archive<'_, S> {
         })?;
         let spool = self.spools.and_then(|spools| spools.take(index));
         let (trees, rules) = (self.trees, &self.image.rules);
-        let found = if self.verify {
+        let found = if self.options.verify {
             let mut sink = HashingSink::new(&mut *self.output);
             let length = match &spool {
                 Some(spool) => spool.write(&mut sink)?,

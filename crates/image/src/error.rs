@@ -73,6 +73,22 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// A file of an OCI layout.
+    #[error("cannot use {} of the OCI layout", path.display())]
+    LayoutFile {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// A file of an OCI layout is not as it should be.
+    #[error("{} is no file of an OCI layout: {what}; name another directory, or remove it", path.display())]
+    Layout {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// A JSON text could not be made.
     #[error("cannot write the image's configuration as JSON")]
     Json(#[from] serde_json::Error),

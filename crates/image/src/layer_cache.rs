@@ -63,6 +63,13 @@ impl LayerKey {
         Self(Digest::of(text.as_bytes()))
     }
 
+    /// The key of a layer whose tar is known by its digest.
+    pub fn of_tar(diff_id: &Digest) -> Self {
+        Self(Digest::of(
+            format!("stream-layered tar {diff_id}\n").as_bytes(),
+        ))
+    }
+
     /// The key of the same layer in another form, such as a compression.
     #[must_use]
     pub fn in_form(&self, form: &str) -> Self {

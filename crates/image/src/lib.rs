@@ -11,6 +11,7 @@ pub mod digest;
 pub mod docker_archive;
 pub mod json;
 pub mod layer_cache;
+pub mod oci;
 pub mod output;
 pub mod root;
 pub mod root_directory;
@@ -20,6 +21,7 @@ pub mod time;
 
 mod digests;
 mod error;
+mod kernel_copy;
 mod layers;
 mod spool;
 

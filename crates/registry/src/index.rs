@@ -3,18 +3,16 @@
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Place, Result};
-use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX, Platform, object, same_platform};
+use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX, Platform, object};
 use crate::repository::Repository;
 use image::Digest;
+use image::oci::put_platform;
 
 /// An image's configuration is read up to this size, to find its platform.
 const CONFIG_LIMIT: u64 = 8 << 20;
 
 /// How often an index is written again because someone else wrote it at the same time.
 const RACES: u32 = 5;
-
-/// The annotation by which BuildKit ties an attestation to the manifest that it is about.
-const ATTESTS: &str = "vnd.docker.reference.digest";
 
 impl Repository<'_> {
     /// Makes `image`, which must name its platform and stand in the repository, the one for that
@@ -27,34 +25,13 @@ impl Repository<'_> {
     /// When the registry cannot be asked or refuses, or what stands there cannot be understood.
     pub fn put_in_index(&self, tag: &str, image: &Descriptor) -> Result<Digest> {
         let place = self.place(format!("index {tag}"));
-        let Some(platform) = &image.platform else {
+        if image.platform.is_none() {
             return Err(Error::Answer {
                 place,
                 why: "the image to add has no platform".to_owned(),
             });
-        };
-        self.edit_index(tag, image, |entries| {
-            let replaced: Vec<_> = entries
-                .iter()
-                .filter(|entry| {
-                    platform_of(entry).is_some_and(|other| same_platform(platform, &other))
-                })
-                .filter_map(|entry| entry["digest"].as_str().map(str::to_owned))
-                .filter(|digest| *digest != image.digest.to_string())
-                .collect();
-            entries.retain(|entry| {
-                let same = platform_of(entry).is_some_and(|other| same_platform(platform, &other));
-                // What was said about an image goes with it.
-                let attests = entry["annotations"][ATTESTS].as_str().unwrap_or_default();
-                !same && !replaced.iter().any(|replaced| replaced == attests)
-            });
-            entries.push(json!(image));
-            // The same index, in whichever order its parts were added.
-            entries.sort_by_cached_key(|entry| {
-                let platform = platform_of(entry).unwrap_or_default();
-                (matches!(platform.os.as_str(), "" | "unknown"), platform)
-            });
-        })
+        }
+        self.edit_index(tag, image, |entries| put_platform(entries, image))
     }
 
     /// Changes the index under `tag` until the registry has it with `entry` in it.
@@ -142,8 +119,4 @@ impl Repository<'_> {
             _ => Ok(Map::new()),
         }
     }
-}
-
-fn platform_of(entry: &Value) -> Option<Platform> {
-    serde_json::from_value(entry.get("platform")?.clone()).ok()
 }

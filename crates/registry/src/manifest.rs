@@ -5,15 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 
 use image::Digest;
+use image::oci::same_platform;
+pub use image::oci::{Descriptor, INDEX as OCI_INDEX, MANIFEST as OCI_MANIFEST, Platform};
 
-/// An OCI image manifest.
-pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// An OCI index: several manifests under one name.
-pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Docker's image manifest.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 /// Docker's form of an index.
@@ -23,49 +21,6 @@ pub(crate) const ACCEPTED: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST
 
 /// The codes by which registries say that a manifest lists a blob that they lack.
 pub(crate) const BLOB_UNKNOWN: [&str; 2] = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"];
-
-/// Where an image runs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
-pub struct Platform {
-    /// As in Go's `GOOS`.
-    #[serde(default)]
-    pub os: String,
-    /// As in Go's `GOARCH`.
-    #[serde(default)]
-    pub architecture: String,
-    /// Of the architecture, such as `v8`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
-    /// Of the operating system.
-    #[serde(
-        default,
-        rename = "os.version",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub os_version: Option<String>,
-}
-
-/// What a manifest says about one of its parts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Descriptor {
-    /// What it is.
-    #[serde(default)]
-    pub media_type: String,
-    /// Its digest.
-    pub digest: Digest,
-    /// Its size in bytes.
-    pub size: u64,
-    /// What an artifact is, in an index of referrers.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub artifact_type: Option<String>,
-    /// For manifests in an index.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<Platform>,
-    /// Free text by name.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub annotations: BTreeMap<String, String>,
-}
 
 /// What a manifest is, and what it lists.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,20 +137,6 @@ impl Manifest {
             Document::Image { .. } => None,
         }
     }
-}
-
-/// Whether two platforms mean the same: a variant that is the architecture's only one may be left out.
-pub(crate) fn same_platform(a: &Platform, b: &Platform) -> bool {
-    let variant =
-        |platform: &Platform| match (platform.architecture.as_str(), platform.variant.as_deref()) {
-            ("arm64", None) => Some("v8".to_owned()),
-            ("arm", None) => Some("v7".to_owned()),
-            (_, variant) => variant.map(str::to_owned),
-        };
-    a.os == b.os
-        && a.architecture == b.architecture
-        && a.os_version == b.os_version
-        && variant(a) == variant(b)
 }
 
 /// Whether a layer is one that registries need not have (Docker's foreign layers).

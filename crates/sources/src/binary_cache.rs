@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nix_compat::nar::{Listing, Node};
 use nix_compat::narinfo::{CacheInfo, Compression, NarFile, Signed};
 use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
-use nix_compat::{NarInfo, PathInfo, StoreDir, StorePath};
+use nix_compat::{NarHash, NarInfo, PathInfo, StoreDir, StorePath};
 
 mod checked;
 mod decompress;
@@ -149,13 +149,7 @@ impl BinaryCaches {
     /// A path of it is in no cache, is not signed by a trusted key, or what a cache says of it
     /// cannot be had or used.
     pub fn closure(&self, roots: &[StorePath]) -> Result<Vec<PathInfo>, BinaryCacheError> {
-        let near = self.caches.iter().all(Place::is_directory);
-        let threads = if near {
-            DIRECTORY_THREADS
-        } else {
-            self.connections
-        };
-        let found = walk::walk(roots, threads, MOST_PATHS, |path, needed_by| {
+        let found = walk::walk(roots, self.threads(), MOST_PATHS, |path, needed_by| {
             let found = self.find(path, needed_by)?;
             let references = found.signed.references.clone();
             Ok((found, references))
@@ -164,6 +158,30 @@ impl BinaryCaches {
             .into_values()
             .map(|found| found.signed.clone().into())
             .collect())
+    }
+
+    /// The NAR hashes of some paths.
+    ///
+    /// # Errors
+    ///
+    /// As for a closure.
+    pub fn nar_hashes(
+        &self,
+        paths: &[StorePath],
+    ) -> Result<BTreeMap<StorePath, NarHash>, BinaryCacheError> {
+        walk::walk(paths, self.threads(), MOST_PATHS, |path, needed_by| {
+            let found = self.find(path, needed_by)?;
+            Ok((found.signed.nar_hash, Vec::new()))
+        })
+    }
+
+    /// How many paths are asked for at once.
+    fn threads(&self) -> usize {
+        if self.caches.iter().all(Place::is_directory) {
+            DIRECTORY_THREADS
+        } else {
+            self.connections
+        }
     }
 
     /// The caches' trees without their files' contents: from a cache's listings, where it has them,

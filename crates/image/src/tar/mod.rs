@@ -3,10 +3,12 @@
 //!
 //! Any change to the bytes made here is a break of the format: layers get other digests.
 
+mod archive;
 pub(crate) mod gnu;
 mod header;
 mod layer;
 
+pub use archive::ArchiveWriter;
 pub use header::{Kind, Member, Owner, PaxRecords, write_header};
 pub use layer::LayerTar;
 

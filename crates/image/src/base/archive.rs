@@ -1,86 +1,20 @@
-//! A base image: a docker-archive whose layers come first in another image.
+//! Base images in docker-archives.
 //!
 //! Plain, gzip, zstd, bzip2 and xz archives are read, as `docker save`, `skopeo`, nixpkgs and
-//! others write them, also with `./` before the members' names. Layers are copied as they are.
-//! Nothing is unpacked to disk: a compressed archive is read again where its members stand in
-//! another order than its manifest wants.
+//! others write them, also with `./` before the members' names. Nothing is unpacked to disk: a
+//! compressed archive is read again where its members stand in another order than its manifest
+//! wants.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::digest::Digest;
-use crate::sink::{CopyError, Sink};
-use crate::tar::{Kind, Member, Owner, PaxRecords};
-
-/// Longest manifest or configuration that is read, in bytes.
-const MAX_JSON: u64 = 32 << 20;
-
-/// A base image, with what another image takes from it.
-#[derive(Debug)]
-pub struct BaseImage {
-    path: PathBuf,
-    compression: Compression,
-    /// Layers, bottom first.
-    pub layers: Vec<BaseLayer>,
-    /// The image's configuration.
-    pub config: Value,
-}
-
-/// One layer of a base image: a member of its archive.
-#[derive(Debug)]
-pub struct BaseLayer {
-    /// The member's name in the archive's manifest.
-    pub name: String,
-    /// Digest of the layer's tar, as the image's configuration says.
-    pub diff_id: Digest,
-    offset: u64,
-    content: BaseContent,
-    mode: u32,
-    mtime: i64,
-    owner: Owner,
-    pax: PaxRecords,
-}
-
-#[derive(Debug)]
-enum BaseContent {
-    File(u64),
-    /// `docker save` links layers that are there twice.
-    Symlink(Vec<u8>),
-}
-
-/// Why a base image cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BaseError {
-    /// The file cannot be opened or read.
-    #[error("cannot read the base image {}", path.display())]
-    Read {
-        /// The archive.
-        path: PathBuf,
-        /// The system's, or the decompressor's, error.
-        source: io::Error,
-    },
-    /// The file is no docker-archive.
-    #[error("the base image {} is no docker-archive: {what}; make one with `docker save` or `skopeo copy … docker-archive:FILE`", path.display())]
-    Form {
-        /// The archive.
-        path: PathBuf,
-        /// What is missing or wrong.
-        what: String,
-    },
-    /// A member is shorter than its header said.
-    #[error("the base image {} ends within its layer {layer}: it is not whole", path.display())]
-    Truncated {
-        /// The archive.
-        path: PathBuf,
-        /// The layer's name.
-        layer: String,
-    },
-}
+use super::{BaseContent, BaseError, BaseImage, BaseLayer, Inherit, MAX_JSON, Source};
+use crate::tar::{Owner, PaxRecords};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -176,6 +110,7 @@ impl BaseImage {
                 Ok(BaseLayer {
                     name: name.clone(),
                     diff_id,
+                    blob: None,
                     offset: member.offset,
                     content,
                     mode: member.mode,
@@ -186,109 +121,19 @@ impl BaseImage {
             })
             .collect::<Result<_, BaseError>>()?;
         Ok(Self {
-            path: path.to_owned(),
-            compression,
+            source: Source::Archive {
+                path: path.to_owned(),
+                compression,
+            },
             layers,
             config,
+            inherit: BTreeSet::from([Inherit::Env]),
         })
-    }
-
-    /// `config.Env` of the base: texts `NAME=value`.
-    pub fn env(&self) -> Vec<String> {
-        let texts = self.config.pointer("/config/Env").and_then(Value::as_array);
-        texts
-            .into_iter()
-            .flatten()
-            .filter_map(|text| text.as_str().map(str::to_owned))
-            .collect()
-    }
-
-    /// Starts to copy layers out; in ascending order of their place in the archive none is read
-    /// twice.
-    ///
-    /// # Errors
-    ///
-    /// The archive cannot be opened.
-    pub fn reader(&self) -> Result<BaseReader<'_>, BaseError> {
-        let reader =
-            Positioned::open(&self.path, self.compression).map_err(|source| BaseError::Read {
-                path: self.path.clone(),
-                source,
-            })?;
-        Ok(BaseReader {
-            image: self,
-            reader,
-        })
-    }
-}
-
-impl BaseLayer {
-    /// The layer as a member of an archive.
-    pub fn member(&self) -> Member<'_> {
-        let kind = match &self.content {
-            BaseContent::File(size) => Kind::File(*size),
-            BaseContent::Symlink(target) => Kind::Symlink(target),
-        };
-        Member {
-            name: self.name.as_bytes(),
-            kind,
-            mode: self.mode,
-            mtime: self.mtime,
-            owner: &self.owner,
-            pax: self.pax.clone(),
-        }
-    }
-
-    /// Length of the member's contents, in bytes.
-    pub fn size(&self) -> u64 {
-        match self.content {
-            BaseContent::File(size) => size,
-            BaseContent::Symlink(_) => 0,
-        }
-    }
-}
-
-/// Copies layers out of a base image.
-pub struct BaseReader<'a> {
-    image: &'a BaseImage,
-    reader: Positioned<'a>,
-}
-
-impl BaseReader<'_> {
-    /// Writes the contents of a layer of this image to `sink`.
-    ///
-    /// # Errors
-    ///
-    /// The archive cannot be read; the inner error is the sink's.
-    pub fn copy(
-        &mut self,
-        layer: &BaseLayer,
-        sink: &mut impl Sink,
-    ) -> Result<io::Result<()>, BaseError> {
-        let path = &self.image.path;
-        let read = |source| BaseError::Read {
-            path: path.clone(),
-            source,
-        };
-        if layer.size() == 0 {
-            return Ok(Ok(()));
-        }
-        self.reader.seek_to(layer.offset).map_err(read)?;
-        let mut stream = (&mut self.reader).take(layer.size());
-        match sink.copy_stream(&mut stream, layer.size()) {
-            Ok(copied) if copied == layer.size() => Ok(Ok(())),
-            Ok(_) => Err(BaseError::Truncated {
-                path: path.clone(),
-                layer: layer.name.clone(),
-            }),
-            Err(CopyError::Read(source)) => Err(read(source)),
-            Err(CopyError::Write(error)) => Ok(Err(error)),
-        }
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Compression {
+pub(super) enum Compression {
     None,
     Gzip,
     Zstd,
@@ -309,7 +154,7 @@ impl Compression {
         })
     }
 
-    fn open(self, path: &Path) -> io::Result<Box<dyn Read>> {
+    fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
         let file = File::open(path)?;
         Ok(match self {
             Self::None => Box::new(file),
@@ -323,7 +168,7 @@ impl Compression {
 
 /// A reader that can go to any place: by seeking in a plain file, by reading on or from the start
 /// again in a compressed one.
-struct Positioned<'a> {
+pub(super) struct Positioned<'a> {
     path: &'a Path,
     compression: Compression,
     reader: PositionedReader,
@@ -332,11 +177,11 @@ struct Positioned<'a> {
 
 enum PositionedReader {
     Plain(File),
-    Compressed(Box<dyn Read>),
+    Compressed(Box<dyn Read + Send>),
 }
 
 impl<'a> Positioned<'a> {
-    fn open(path: &'a Path, compression: Compression) -> io::Result<Self> {
+    pub(super) fn open(path: &'a Path, compression: Compression) -> io::Result<Self> {
         let reader = match compression {
             Compression::None => PositionedReader::Plain(File::open(path)?),
             _ => PositionedReader::Compressed(compression.open(path)?),
@@ -349,7 +194,7 @@ impl<'a> Positioned<'a> {
         })
     }
 
-    fn seek_to(&mut self, offset: u64) -> io::Result<()> {
+    pub(super) fn seek_to(&mut self, offset: u64) -> io::Result<()> {
         if let PositionedReader::Plain(file) = &mut self.reader {
             file.seek(SeekFrom::Start(offset))?;
             self.position = offset;
@@ -376,7 +221,7 @@ impl Read for Positioned<'_> {
 }
 
 /// All members that a base image may refer to, in the order of the archive.
-fn list(archive: Box<dyn Read>) -> io::Result<Vec<Found>> {
+fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
     let mut archive = tar::Archive::new(archive);
     let mut members = Vec::new();
     for entry in archive.entries()? {
@@ -458,34 +303,4 @@ fn plain_name(name: &[u8]) -> Vec<u8> {
         name = rest;
     }
     name.to_vec()
-}
-
-/// `config.Env` of an image on a base: the base's texts, then the own ones; of several with one
-/// name the first gives the place and the last the text.
-pub fn merge_env(base: &[String], own: &[String]) -> Vec<String> {
-    let name = |text: &str| text.split('=').next().unwrap_or_default().to_owned();
-    let mut merged: Vec<String> = Vec::new();
-    for text in base.iter().chain(own) {
-        match merged.iter_mut().find(|other| name(other) == name(text)) {
-            Some(other) => other.clone_from(text),
-            None => merged.push(text.clone()),
-        }
-    }
-    merged
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_gives_the_place_and_the_last_the_text() {
-        let texts = |list: &[&str]| {
-            list.iter()
-                .map(|text| (*text).to_owned())
-                .collect::<Vec<_>>()
-        };
-        let merged = merge_env(&texts(&["A=1", "C", "D=x"]), &texts(&["B=2", "A=3"]));
-        assert_eq!(merged, texts(&["A=3", "C", "D=x", "B=2"]));
-    }
 }

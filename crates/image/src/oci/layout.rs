@@ -1,0 +1,311 @@
+//! An OCI layout in a directory.
+//!
+//! A blob is written beside its place and gets its name when it is whole, so that what has a name
+//! is what the name says, also after a run that was killed. `index.json` is replaced last. So a
+//! layout is always whole, and a run takes up what the one before it has left.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use super::document::{BLOBS, INDEX, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, REF_NAME};
+use super::{Descriptor, Documents, LayerBlob, LayerBlobs, Options, Summary, names, put_platform};
+use crate::{Digest, Error};
+
+/// Most layers that are made at once: each has threads of its own that compress.
+const MAX_LAYERS: usize = 4;
+
+/// Writes the image into the layout in `directory`, which is made where it is not there yet. The
+/// layout's other images stay; those of the image's own tags are replaced.
+///
+/// # Errors
+///
+/// A layer cannot be read, or the layout cannot be written.
+pub fn write_layout(
+    blobs: &LayerBlobs<'_>,
+    directory: &Path,
+    options: &Options<'_>,
+) -> Result<Summary, Error> {
+    let layout = Layout::create(directory)?;
+    let (layers, present) = layout.layers(blobs, options)?;
+    let documents = Documents::new(blobs, options.annotations)?;
+    layout.blob(&documents.image_id, &documents.config)?;
+    layout.blob(&documents.descriptor.digest, &documents.manifest)?;
+    for repo_tag in &blobs.image().repo_tags {
+        let mut descriptor = documents.descriptor.clone();
+        descriptor.annotations = names(repo_tag);
+        layout.list(descriptor, options.index)?;
+    }
+    Ok(Summary {
+        layers,
+        documents,
+        present,
+        written: layout.written.into_inner(),
+    })
+}
+
+struct Layout {
+    directory: PathBuf,
+    /// Bytes of new blobs.
+    written: AtomicU64,
+}
+
+impl Layout {
+    fn create(directory: &Path) -> Result<Self, Error> {
+        let blobs = directory.join(BLOBS);
+        fs::create_dir_all(&blobs).map_err(at(&blobs))?;
+        let layout = Self {
+            directory: directory.to_owned(),
+            written: AtomicU64::new(0),
+        };
+        let file = directory.join(LAYOUT_FILE);
+        match fs::read(&file) {
+            Ok(text) => {
+                let version = serde_json::from_slice::<Value>(&text);
+                let version = version.ok().and_then(|layout| {
+                    let version = layout.get("imageLayoutVersion")?.as_str()?;
+                    Some(version.to_owned())
+                });
+                if version.is_none_or(|version| !version.starts_with("1.")) {
+                    let what = "it is of no known version".to_owned();
+                    return Err(Error::Layout { path: file, what });
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                layout.replace(&file, LAYOUT_TEXT.as_bytes())?;
+            }
+            Err(source) => return Err(at(&file)(source)),
+        }
+        Ok(layout)
+    }
+
+    /// Makes the layers that are not there, several at once; tells how many were there.
+    fn layers(
+        &self,
+        blobs: &LayerBlobs<'_>,
+        options: &Options<'_>,
+    ) -> Result<(Vec<LayerBlob>, usize), Error> {
+        let next = AtomicUsize::new(0);
+        let present = AtomicUsize::new(0);
+        let stop = AtomicBool::new(false);
+        let failure: Mutex<Option<Error>> = Mutex::new(None);
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= blobs.len() {
+                    return;
+                }
+                match self.layer(blobs, index, options, &stop) {
+                    Ok(made) => {
+                        present.fetch_add(usize::from(!made), Ordering::Relaxed);
+                    }
+                    Err(error) => {
+                        // The one that came first is the cause of the others.
+                        let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        if !stop.swap(true, Ordering::Relaxed) {
+                            *failure = Some(error);
+                        }
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..blobs.jobs().get().min(MAX_LAYERS).min(blobs.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        Ok((blobs.all().ok_or(Error::Cancelled)?, present.into_inner()))
+    }
+
+    /// Makes a layer, unless it is there.
+    fn layer(
+        &self,
+        blobs: &LayerBlobs<'_>,
+        index: usize,
+        options: &Options<'_>,
+        stop: &AtomicBool,
+    ) -> Result<bool, Error> {
+        let destination = options.destination;
+        let is_there =
+            |blob: &LayerBlob| self.has(&blob.digest, blob.size) || destination.has(&blob.digest);
+        if let Some(blob) = blobs.get(index)
+            && is_there(&blob)
+        {
+            destination.done(index, &blob, false);
+            return Ok(false);
+        }
+        destination.making(index, blobs.len(), blobs.layer(index));
+        let mut file = self.temporary()?;
+        let path = file.path().to_owned();
+        let blob = blobs.write(
+            index,
+            Stoppable {
+                out: file.as_file_mut(),
+                stop,
+                path: &path,
+            },
+        )?;
+        let made = !is_there(&blob);
+        if made {
+            self.name(file, &blob.digest)?;
+            self.written.fetch_add(blob.size, Ordering::Relaxed);
+        }
+        destination.done(index, &blob, made);
+        Ok(made)
+    }
+
+    fn blob(&self, digest: &Digest, contents: &[u8]) -> Result<(), Error> {
+        let size = contents.len() as u64;
+        if self.has(digest, size) {
+            return Ok(());
+        }
+        let mut file = self.temporary()?;
+        file.write_all(contents).map_err(at(file.path()))?;
+        self.name(file, digest)?;
+        self.written.fetch_add(size, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Puts a manifest under its tag, or into the index there; what stood in its place is listed no
+    /// more.
+    fn list(&self, mut descriptor: Descriptor, into_index: bool) -> Result<(), Error> {
+        let path = self.directory.join(INDEX_FILE);
+        // Others may add their images at the same time.
+        let lock = File::open(&self.directory).map_err(at(&self.directory))?;
+        lock.lock().map_err(at(&self.directory))?;
+        let wrong = |what: &str| Error::Layout {
+            path: path.clone(),
+            what: what.to_owned(),
+        };
+        let mut index: Value = match fs::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] })
+            }
+            Err(source) => return Err(at(&path)(source)),
+        };
+        let Some(Value::Array(manifests)) = index.get_mut("manifests") else {
+            return Err(wrong("it lists no manifests"));
+        };
+        let tag = descriptor.annotations.get(REF_NAME).cloned();
+        let is_ours = |entry: &Value| entry["annotations"][REF_NAME].as_str() == tag.as_deref();
+        if into_index {
+            let standing = manifests.iter().find(|entry| is_ours(entry));
+            descriptor = self.in_index(standing, &descriptor)?;
+        }
+        manifests.retain(|entry| !is_ours(entry));
+        manifests.push(json!(descriptor));
+        self.replace(&path, &serde_json::to_vec(&index)?)
+    }
+
+    /// Writes the index that stands under a tag, or a new one, with this image in it.
+    fn in_index(
+        &self,
+        standing: Option<&Value>,
+        descriptor: &Descriptor,
+    ) -> Result<Descriptor, Error> {
+        let mut image = descriptor.clone();
+        let names = std::mem::take(&mut image.annotations);
+        let mut index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] });
+        if let Some(standing) = standing {
+            let mut standing: Descriptor = serde_json::from_value(standing.clone())?;
+            if standing.media_type == INDEX {
+                let path = self.path(&standing.digest);
+                let text = fs::read(&path).map_err(at(&path))?;
+                index = serde_json::from_slice(&text).map_err(|error| Error::Layout {
+                    path,
+                    what: error.to_string(),
+                })?;
+            } else {
+                standing.annotations.clear();
+                index["manifests"] = json!([standing]);
+            }
+        }
+        if let Some(Value::Array(entries)) = index.get_mut("manifests") {
+            put_platform(entries, &image);
+        }
+        let text = serde_json::to_vec(&index)?;
+        let digest = Digest::of(&text);
+        self.blob(&digest, &text)?;
+        Ok(Descriptor {
+            annotations: names,
+            ..Descriptor::of(INDEX, &text)
+        })
+    }
+
+    fn has(&self, digest: &Digest, size: u64) -> bool {
+        fs::metadata(self.path(digest)).is_ok_and(|metadata| metadata.len() == size)
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.directory.join(BLOBS).join(digest.hex())
+    }
+
+    fn temporary(&self) -> Result<NamedTempFile, Error> {
+        tempfile::Builder::new()
+            .prefix(".stream-layered-")
+            .permissions(permissions())
+            .tempfile_in(&self.directory)
+            .map_err(at(&self.directory))
+    }
+
+    fn name(&self, file: NamedTempFile, digest: &Digest) -> Result<(), Error> {
+        self.place(file, &self.path(digest))
+    }
+
+    fn replace(&self, path: &Path, contents: &[u8]) -> Result<(), Error> {
+        let mut file = self.temporary()?;
+        file.write_all(contents).map_err(at(path))?;
+        self.place(file, path)
+    }
+
+    /// On disk before it has its name: a crash leaves the old file or the new one.
+    fn place(&self, file: NamedTempFile, path: &Path) -> Result<(), Error> {
+        file.as_file().sync_data().map_err(at(path))?;
+        file.persist(path)
+            .map_err(|error| at(path)(error.error))
+            .map(|_| ())
+    }
+}
+
+/// As for any new file: what the process' mask leaves of this.
+fn permissions() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::Permissions::from_mode(0o666)
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = path.to_owned();
+    move |source| Error::LayoutFile { path, source }
+}
+
+/// A file that cannot be written any more once another layer failed.
+struct Stoppable<'a> {
+    out: &'a mut File,
+    stop: &'a AtomicBool,
+    path: &'a Path,
+}
+
+impl Write for Stoppable<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(io::Error::other(Error::Cancelled));
+        }
+        self.out
+            .write(bytes)
+            .map_err(|source| io::Error::other(at(self.path)(source)))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,115 @@
+//! Images of a layout directory, to stand on.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::document::{BLOBS, CONTAINERD_NAME, INDEX, INDEX_FILE, MANIFEST, REF_NAME};
+use super::index::same_platform;
+use super::{Descriptor, Index, Manifest, Platform};
+use crate::Digest;
+use crate::base::{BaseError, BaseImage, BlobStore};
+
+/// Types of indexes and manifests that layouts hold, beside OCI's own.
+const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+
+/// The image of a layout under `tag`, or its only one; of several platforms, the one for
+/// `platform`.
+///
+/// # Errors
+///
+/// The layout cannot be read, or has no such image.
+pub fn open_layout(
+    directory: &Path,
+    tag: Option<&str>,
+    platform: &Platform,
+) -> Result<BaseImage, BaseError> {
+    let layout = LayoutBlobs(directory.to_owned());
+    let index: Index = layout.json(&directory.join(INDEX_FILE))?;
+    let named = |descriptor: &&Descriptor| {
+        let name = |key| descriptor.annotations.get(key).map(String::as_str);
+        tag.is_none_or(|tag| [name(REF_NAME), name(CONTAINERD_NAME)].contains(&Some(tag)))
+    };
+    let found: Vec<&Descriptor> = index.manifests.iter().filter(named).collect();
+    let descriptor = match (found.as_slice(), tag) {
+        ([only], _) => (*only).clone(),
+        ([], Some(tag)) => return Err(layout.wrong(format!("it has no image of tag {tag}"))),
+        ([], None) => return Err(layout.wrong("it has no image".to_owned())),
+        (several, _) => layout.of_platform(several.iter().copied(), platform)?,
+    };
+    let manifest = layout.manifest(&descriptor, platform)?;
+    BaseImage::of_blobs(Box::new(layout), &manifest)
+}
+
+/// The blobs of a layout.
+#[derive(Debug)]
+struct LayoutBlobs(PathBuf);
+
+impl LayoutBlobs {
+    fn manifest(&self, of: &Descriptor, platform: &Platform) -> Result<Manifest, BaseError> {
+        match of.media_type.as_str() {
+            INDEX | DOCKER_INDEX => {
+                let index: Index = self.json(&self.path(&of.digest))?;
+                let inner = self.of_platform(index.manifests.iter(), platform)?;
+                if inner.media_type == INDEX || inner.media_type == DOCKER_INDEX {
+                    return Err(self.wrong("it has an index within an index".to_owned()));
+                }
+                self.manifest(&inner, platform)
+            }
+            MANIFEST | DOCKER_MANIFEST => self.json(&self.path(&of.digest)),
+            other => Err(self.wrong(format!("it has a manifest of type {other}"))),
+        }
+    }
+
+    fn of_platform<'a>(
+        &self,
+        mut all: impl Iterator<Item = &'a Descriptor>,
+        platform: &Platform,
+    ) -> Result<Descriptor, BaseError> {
+        let is_ours = |descriptor: &&Descriptor| {
+            let other = descriptor.platform.as_ref();
+            other.is_some_and(|other| same_platform(platform, other))
+        };
+        all.find(is_ours).cloned().ok_or_else(|| {
+            let Platform {
+                os, architecture, ..
+            } = platform;
+            self.wrong(format!(
+                "it has several images, and which is meant is not clear: none is for {os}/{architecture}; \
+                 name one by its tag"
+            ))
+        })
+    }
+
+    fn json<T: serde::de::DeserializeOwned>(&self, path: &Path) -> Result<T, BaseError> {
+        let text = fs::read(path).map_err(|source| BaseError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        serde_json::from_slice(&text)
+            .map_err(|error| self.wrong(format!("{}: {error}", path.display())))
+    }
+
+    fn wrong(&self, what: String) -> BaseError {
+        BaseError::Blobs {
+            name: self.name(),
+            what,
+        }
+    }
+
+    fn path(&self, digest: &Digest) -> PathBuf {
+        self.0.join(BLOBS).join(digest.hex())
+    }
+}
+
+impl BlobStore for LayoutBlobs {
+    fn name(&self) -> String {
+        format!("oci:{}", self.0.display())
+    }
+
+    fn read(&self, digest: &Digest, _: u64, take: &mut dyn FnMut(&mut dyn Read)) -> io::Result<()> {
+        take(&mut File::open(self.path(digest))?);
+        Ok(())
+    }
+}
