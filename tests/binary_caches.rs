@@ -264,6 +264,32 @@ fn a_damaged_nar_ends_without_an_image() {
 }
 
 #[test]
+fn a_listing_is_held_to_its_nar() {
+    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
+        return;
+    };
+    let url = nix.copy("cache", "compression=none&write-nar-listing=true", hello);
+    nix.sign(&url, hello);
+    let base_name = hello.file_name().unwrap().to_str().unwrap();
+    let listing = nix.path("cache").join(format!("{}.ls", &base_name[..32]));
+    let text = fs::read_to_string(&listing).unwrap();
+    let wrong = text.replace("\"hello\"", "\"other\"");
+    assert_ne!(text, wrong);
+    fs::write(&listing, wrong).unwrap();
+    let output = nix.path("image.tar");
+    let mut command = nix.stream(&url, hello);
+    let error = fail(command.arg("--no-cache").arg("-o").arg(&output), 1);
+    assert!(
+        error.contains(".ls is not that of the path's NAR"),
+        "{error}"
+    );
+    assert!(!output.exists());
+    // What is no listing is passed over.
+    fs::write(&listing, "{").unwrap();
+    succeed(nix.stream(&url, hello).arg("--no-cache"));
+}
+
+#[test]
 fn what_cannot_be_a_store_is_said() {
     let directory = TempDir::new().unwrap();
     let url = format!("file://{}", directory.path().display());

@@ -184,3 +184,179 @@ impl Spool {
             })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
+    use nix_compat::{StoreDir, StorePath};
+    use serde_json::json;
+
+    use super::*;
+    use crate::digest::DigestWriter;
+    use crate::docker_archive::{self, Observer, Options, Summary};
+    use crate::root::RootTree;
+    use crate::sink::WriteSink;
+    use crate::tar::{Owner, TarRules};
+    use crate::time::Timestamp;
+    use crate::{Digest, Image, Layer, Promise, Root, StoreLayer};
+
+    const LAYERS: usize = 20;
+
+    /// Trees of one file, which count how often they are shown.
+    struct Counted {
+        is_cheap: bool,
+        shown: AtomicUsize,
+        broken: Option<usize>,
+    }
+
+    struct Bytes(Vec<u8>);
+
+    impl Contents for Bytes {
+        fn size(&self) -> u64 {
+            self.0.len() as u64
+        }
+
+        fn open(&mut self) -> Result<Opened<'_>, TreeError> {
+            Ok(Opened::Stream(Box::new(self.0.as_slice())))
+        }
+    }
+
+    fn path(number: usize) -> StorePath {
+        let name = format!("{number:032}-path");
+        StoreDir::default().parse_base_name(&name).unwrap()
+    }
+
+    impl Trees for Counted {
+        fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
+            self.shown.fetch_add(1, Ordering::Relaxed);
+            let number: usize = path.hash().parse().unwrap();
+            if self.broken == Some(number) {
+                let path = path.as_str().into();
+                return Err(TreeError::Kind { path });
+            }
+            let mut contents = Bytes(vec![number as u8; 10_000 * number]);
+            visitor.file(path.as_str().as_bytes(), false, &mut contents)
+        }
+
+        fn rereads_cheaply(&self) -> bool {
+            self.is_cheap
+        }
+    }
+
+    struct Silent;
+
+    impl Observer for Silent {
+        fn layer(&mut self, _: usize, _: usize, _: &Layer<'_>, _: &LayerDigest) {}
+    }
+
+    fn image(promise: impl Fn(usize) -> Option<Promise>) -> Image {
+        let layer = |number| StoreLayer {
+            paths: vec![path(number)],
+            promise: promise(number),
+        };
+        Image {
+            architecture: "amd64".to_owned(),
+            config: json!({}),
+            created: Timestamp::NIX,
+            rules: TarRules {
+                mtime: 1,
+                owner: Owner::root(),
+            },
+            base: None,
+            store_layers: (0..LAYERS).map(layer).collect(),
+            root: Root::Links(RootTree::default()),
+            repo_tags: vec!["x:y".to_owned()],
+        }
+    }
+
+    /// Writes it; gives what it has come to, the digest of all bytes, and how many trees were shown.
+    fn write(
+        image: &Image,
+        is_cheap: bool,
+        broken: Option<usize>,
+        jobs: usize,
+    ) -> (Result<(Summary, Digest), Error>, usize) {
+        let trees = Counted {
+            is_cheap,
+            shown: AtomicUsize::new(0),
+            broken,
+        };
+        let mut sink = WriteSink::new(DigestWriter::default());
+        let options = Options {
+            jobs: NonZeroUsize::new(jobs).unwrap(),
+            verify: false,
+            left_out: 0,
+        };
+        let written = docker_archive::write(image, &trees, &mut sink, options, &mut Silent);
+        let digest = sink.into_inner().finish().0;
+        let shown = trees.shown.into_inner();
+        (written.map(|summary| (summary, digest)), shown)
+    }
+
+    #[test]
+    fn what_is_dear_is_shown_once_and_gives_the_same_bytes() {
+        let (expected, shown) = write(&image(|_| None), true, None, 3);
+        let (summary, expected) = expected.unwrap();
+        assert_eq!(shown, 2 * LAYERS);
+        let remembered = |number: usize| Promise::Remembered(summary.layers[number]);
+        for jobs in [1, 2, 7] {
+            for image in [
+                image(|_| None),
+                image(|number| (number % 3 == 0).then(|| remembered(number))),
+                image(|number| Some(remembered(number))),
+            ] {
+                let (written, shown) = write(&image, false, None, jobs);
+                assert_eq!(written.unwrap().1, expected, "{jobs}");
+                assert_eq!(shown, LAYERS, "{jobs}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_error_ends_all_that_wait() {
+        for broken in [0, 7, LAYERS - 1] {
+            for jobs in [1, 4] {
+                let (written, _) = write(&image(|_| None), false, Some(broken), jobs);
+                let error = written.unwrap_err().to_string();
+                assert!(error.contains(path(broken).as_str()), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn few_layers_wait_at_a_time() {
+        let spools = Spools::new(NonZeroUsize::MIN);
+        let fill = |index| {
+            spools.fill(index, |sink| {
+                Sink::write(sink, b"layer").map_err(Error::Output)?;
+                Ok(5)
+            })
+        };
+        std::thread::scope(|scope| {
+            let last = 3 + MOST_WAITING;
+            let filler = scope.spawn(move || (0..last).map(fill).collect::<Result<Vec<_>, _>>());
+            for index in 0..last {
+                spools.reach(index);
+                let spool = loop {
+                    let state = spools.lock();
+                    assert!(state.started + state.ready.len() <= 1 + MOST_WAITING);
+                    if !state.ready.contains_key(&index) {
+                        drop(spools.changed.wait(state).unwrap());
+                        continue;
+                    }
+                    drop(state);
+                    break spools.take(index).unwrap();
+                };
+                let mut sink = WriteSink::new(DigestWriter::default());
+                assert_eq!(spool.write(&mut sink).unwrap(), 5);
+                assert_eq!(sink.into_inner().finish().0, Digest::of(b"layer"));
+            }
+            assert_eq!(filler.join().unwrap().unwrap().len(), last);
+        });
+        spools.stop();
+        let stopped = spools.fill(9 + MOST_WAITING, |_| Ok(0));
+        assert!(matches!(stopped, Err(Error::Cancelled)));
+    }
+}
