@@ -7,6 +7,7 @@
 
 mod app;
 mod base_images;
+mod binary_caches;
 mod closures;
 mod docker;
 mod golden;

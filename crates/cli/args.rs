@@ -275,14 +275,9 @@ pub struct ImageArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
-    /// The store: a directory that holds nix/store, or `local` for the machine's own.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "local",
-        help_heading = "Closure"
-    )]
-    pub store: String,
+    /// The store.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Take the graph from a file (`-`: standard input): a derivation's .attrs.json, a list of
     /// exportReferencesGraph, or what `nix path-info --json -r` prints.
     #[arg(long, value_name = "FILE", help_heading = "Closure")]
@@ -307,6 +302,23 @@ pub struct ImageArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+}
+
+/// Where store paths are.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Closure")]
+pub struct StoreArgs {
+    /// The store: a directory that holds nix/store, `local` for the machine's own, or a binary
+    /// cache: file:///DIR, https://…, s3://BUCKET; several of these with commas, or one each time.
+    #[arg(long, value_name = "URL", default_value = "local")]
+    pub store: Vec<String>,
+    /// Believe a binary cache what this key signed, or those in @FILE, beside the keys of Nix's
+    /// own settings; may be given many times.
+    #[arg(long, value_name = "NAME:KEY")]
+    pub trusted_key: Vec<String>,
+    /// Believe a binary cache what no key signed.
+    #[arg(long)]
+    pub no_require_sigs: bool,
 }
 
 /// The image's name and tag.

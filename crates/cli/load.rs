@@ -39,7 +39,7 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     let loaded = engine::load(
         &engine,
         &mut input.image,
-        input.store.files(),
+        input.store.trees(),
         options,
         &progress,
     );

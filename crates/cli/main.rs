@@ -20,6 +20,7 @@ mod push_progress;
 mod registries;
 mod report;
 mod result;
+mod store;
 mod strategy;
 mod stream;
 

@@ -1,8 +1,8 @@
 //! The docker-archive: what `docker load` takes, in the form in which nixpkgs writes it.
 //!
 //! Base layers, store layers, the root's layer, the configuration and the manifest follow one
-//! another as members of one tar. Nothing is spooled: a layer's digest, which its member is named
-//! by, is taken by reading the layer once before it is written.
+//! another as members of one tar. A layer's digest, which its member is named by, is taken by reading
+//! the layer once before it is written; where that is dear, the layer is kept on disk meanwhile.
 
 use std::num::NonZeroUsize;
 
@@ -11,6 +11,7 @@ use nix_compat::tree::Trees;
 use crate::config::{config_text, manifest_text};
 use crate::digests::{Digests, with_digests};
 use crate::sink::{HashingSink, Sink};
+use crate::spool::Spools;
 use crate::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
 use crate::{Digest, Error, Image, Layer, LayerDigest, Root};
 
@@ -60,10 +61,13 @@ pub fn write(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     let layers = image.layers();
-    with_digests(&layers, trees, &image.rules, options.jobs, |digests| {
+    let spools = (!trees.rereads_cheaply()).then(|| Spools::new(options.jobs));
+    let (rules, spools) = (&image.rules, spools.as_ref());
+    with_digests(&layers, trees, rules, options.jobs, spools, |digests| {
         let archive = Archive {
             image,
             trees,
+            spools,
             output,
             options,
             written: 0,
@@ -77,6 +81,8 @@ pub fn write(
 struct Archive<'a, S> {
     image: &'a Image,
     trees: &'a dyn Trees,
+    /// Where the layers are whose trees are not read again.
+    spools: Option<&'a Spools>,
     output: &'a mut S,
     options: Options,
     /// Bytes so far.
@@ -101,6 +107,9 @@ impl<S: Sink> Archive<'_, S> {
             .map(|base| base.reader())
             .transpose()?;
         for (index, layer) in layers.iter().enumerate() {
+            if let Some(spools) = self.spools {
+                spools.reach(index);
+            }
             let digest = digests.wait(index)?;
             let left_out = index < self.options.left_out;
             if !left_out {
@@ -165,9 +174,14 @@ impl<S: Sink> Archive<'_, S> {
             owner: &owner,
             pax: PaxRecords::new(),
         })?;
+        let spool = self.spools.and_then(|spools| spools.take(index));
+        let (trees, rules) = (self.trees, &self.image.rules);
         let found = if self.options.verify {
             let mut sink = HashingSink::new(&mut *self.output);
-            let length = layer.write(self.trees, &self.image.rules, &mut sink)?;
+            let length = match &spool {
+                Some(spool) => spool.write(&mut sink)?,
+                None => layer.write(trees, rules, &mut sink)?,
+            };
             let found = sink.finish();
             if found != digest.diff_id {
                 let (what, expected) = (layer.describe(), digest.diff_id);
@@ -180,7 +194,10 @@ impl<S: Sink> Archive<'_, S> {
             }
             length
         } else {
-            layer.write(self.trees, &self.image.rules, self.output)?
+            match &spool {
+                Some(spool) => spool.write(self.output)?,
+                None => layer.write(trees, rules, self.output)?,
+            }
         };
         if found != digest.size {
             return Err(Error::LayerLength {

@@ -23,6 +23,7 @@ mod digests;
 mod error;
 mod kernel_copy;
 mod layers;
+mod spool;
 
 pub use compression::Compression;
 pub use digest::Digest;

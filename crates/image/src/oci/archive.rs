@@ -37,12 +37,15 @@ pub fn write_archive(
     output: &mut impl Sink,
     options: &Options<'_>,
 ) -> Result<Summary, Error> {
+    // What is dear to read is not read twice, but spooled.
+    let may_hash_ahead =
+        blobs.compression() == Compression::None && blobs.trees().rereads_cheaply();
     let ahead: Vec<usize> = (0..blobs.len())
-        .filter(|&index| blobs.compression() == Compression::None && blobs.get(index).is_none())
+        .filter(|&index| may_hash_ahead && blobs.get(index).is_none())
         .collect();
     let layers: Vec<Layer<'_>> = ahead.iter().map(|&index| *blobs.layer(index)).collect();
     let (trees, rules) = (blobs.trees(), &blobs.image().rules);
-    with_digests(&layers, trees, rules, blobs.jobs(), |digests| {
+    with_digests(&layers, trees, rules, blobs.jobs(), None, |digests| {
         let archive = Archive {
             blobs,
             options,
