@@ -88,7 +88,7 @@ impl Hello {
             directory: TempDir::new().unwrap(),
             name: format!("stream-layered-load-{}-{number}", std::process::id()),
         };
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix/examples/hello");
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hello");
         let mut copy = Command::new("cp");
         succeed(
             copy.arg("-r")
