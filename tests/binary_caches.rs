@@ -179,7 +179,7 @@ fn what_no_trusted_key_signed_is_refused() {
     let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
         return;
     };
-    let url = nix.copy("cache", "compression=none", hello);
+    let url = nix.copy("cache", "compression=zstd", hello);
     let error = fail(nix.stream(&url, hello).arg("--no-cache"), 1);
     assert!(
         error.contains("--trusted-key") && error.contains("--no-require-sigs"),
