@@ -10,16 +10,16 @@ use crate::program::{sha256, stream_layered, succeed};
 use crate::store_tree::{Node, StoreRoot};
 
 #[derive(Deserialize)]
-struct Case {
+pub struct Case {
     says: String,
-    store: Vec<StorePath>,
-    conf: Value,
+    pub store: Vec<StorePath>,
+    pub conf: Value,
     expect: Expect,
 }
 
 #[derive(Deserialize)]
-struct StorePath {
-    name: String,
+pub struct StorePath {
+    pub name: String,
     node: Node,
 }
 
@@ -37,16 +37,16 @@ struct ExpectedLayer {
 }
 
 /// A case with its store laid out.
-struct LaidOut {
-    case: Case,
-    root: StoreRoot,
+pub struct LaidOut {
+    pub case: Case,
+    pub root: StoreRoot,
 }
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
 
-fn lay_out(name: &str) -> LaidOut {
+pub fn lay_out(name: &str) -> LaidOut {
     let text = fs::read(directory().join(name).with_extension("json")).unwrap();
     let case: Case = serde_json::from_slice(&text).unwrap();
     let root = StoreRoot::new();
@@ -58,7 +58,7 @@ fn lay_out(name: &str) -> LaidOut {
     LaidOut { case, root }
 }
 
-fn names() -> Vec<String> {
+pub fn names() -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(directory())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -74,6 +74,12 @@ fn names() -> Vec<String> {
 }
 
 impl LaidOut {
+    /// The digests of the layers' tars that nixpkgs' streamer gives.
+    pub fn diff_ids(&self) -> Vec<&str> {
+        let layers = self.case.expect.layers.iter();
+        layers.map(|layer| layer.diff_id.as_str()).collect()
+    }
+
     fn stream(&self, jobs: &str, output: &Path) {
         succeed(
             stream_layered()
@@ -99,12 +105,7 @@ fn archives_are_nixpkgs_to_the_byte() {
         laid_out.stream("2", &archive);
         let expect = &laid_out.case.expect;
         let (config, diff_ids) = config_of(&archive);
-        let expected: Vec<&str> = expect
-            .layers
-            .iter()
-            .map(|layer| layer.diff_id.as_str())
-            .collect();
-        assert_eq!(diff_ids, expected, "{name}: {says}");
+        assert_eq!(diff_ids, laid_out.diff_ids(), "{name}: {says}");
         assert_eq!(
             format!("sha256:{config}"),
             expect.image_id,
@@ -145,7 +146,7 @@ fn bytes_depend_on_no_machine() {
 }
 
 /// Name of the configuration, and the digests that it lists, by an independent reader.
-fn config_of(archive: &Path) -> (String, Vec<String>) {
+pub fn config_of(archive: &Path) -> (String, Vec<String>) {
     let read = |member: &str| -> Value {
         let archive = archive.to_str().unwrap();
         let output = std::process::Command::new("tar")

@@ -7,10 +7,12 @@
 
 mod app;
 mod base_images;
+mod binary_caches;
 mod closures;
 mod docker;
 mod golden;
 mod imports;
+mod load;
 mod nix;
 mod oci;
 mod output;

@@ -12,7 +12,7 @@ use crate::peer;
 use crate::program::{sha256, stderr, stream_layered, succeed};
 
 /// Debian's hello and its closure as store paths, built by real Nix.
-fn hello() -> Option<&'static Path> {
+pub fn hello() -> Option<&'static Path> {
     static HELLO: OnceLock<Option<PathBuf>> = OnceLock::new();
     HELLO
         .get_or_init(|| {
@@ -62,9 +62,10 @@ fn the_example_of_the_readme_runs() {
     let mut command = stream_layered();
     command
         .arg("--store")
-        .arg(example.join("store"))
-        .arg("--closure")
-        .arg(example.join("closure.json"));
+        .arg(format!("file://{}", example.join("cache").display()))
+        .arg("--trusted-key")
+        .arg(format!("@{}", example.join("trusted-key").display()))
+        .arg("/nix/store/h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0");
     succeed(
         command
             .args(["-t", "stream-layered-test-example:1", "-o"])

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image::Compression;
+use layering::{LayerPattern, MIN_LAYER_SIZE};
 use registry::Reference;
 
 use crate::base::BaseArg;
@@ -15,6 +16,8 @@ pub const DEFAULT_TIME: &str = "@1";
 pub const DEFAULT_OWNER: &str = "0:0:root:root";
 /// As nixpkgs has it.
 pub const DEFAULT_MAX_LAYERS: usize = 100;
+/// How layers are made unless the command line says otherwise.
+pub const DEFAULT_STRATEGY: &str = "auto";
 
 /// Turn the closure of Nix store paths into a layered, reproducible container image.
 ///
@@ -37,6 +40,8 @@ pub enum Command {
     Stream(StreamArgs),
     /// Show which store paths would go into which layer.
     Plan(PlanArgs),
+    /// Load the image into docker or podman; what it has already is not sent.
+    Load(LoadArgs),
     /// Push the image to a registry; what is there already is not sent.
     ///
     /// Prints REF@DIGEST. Credentials are those of docker and podman.
@@ -96,6 +101,30 @@ pub struct StreamArgs {
     pub cache: CacheArgs,
 }
 
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// The engine to load it into [default: the first that is found: $DOCKER_HOST, $CONTAINER_HOST,
+    /// docker's socket, podman's].
+    #[arg(long, value_enum, value_name = "ENGINE", help_heading = "Engine")]
+    pub engine: Option<EngineArg>,
+    /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Hash layers once more while they are sent, and fail where one is not what was promised.
+    #[arg(long, help_heading = "Output")]
+    pub verify: bool,
+    /// Print nothing but the image's id, and errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
 /// Arguments of `push`.
 #[derive(Debug, Args)]
 pub struct PushArgs {
@@ -138,6 +167,15 @@ pub struct PushArgs {
     /// Where digests of layers are kept.
     #[command(flatten)]
     pub cache: CacheArgs,
+}
+
+/// Engines by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum EngineArg {
+    /// Docker, with its own store or containerd's.
+    Docker,
+    /// podman.
+    Podman,
 }
 
 /// How registries are reached.
@@ -237,14 +275,9 @@ pub struct ImageArgs {
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
 
-    /// The store: a directory that holds nix/store, or `local` for the machine's own.
-    #[arg(
-        long,
-        value_name = "URL",
-        default_value = "local",
-        help_heading = "Closure"
-    )]
-    pub store: String,
+    /// The store.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Take the graph from a file (`-`: standard input): a derivation's .attrs.json, a list of
     /// exportReferencesGraph, or what `nix path-info --json -r` prints.
     #[arg(long, value_name = "FILE", help_heading = "Closure")]
@@ -252,7 +285,8 @@ pub struct ImageArgs {
     /// Make the image that a configuration of the Nix side describes (nixpkgs' conf.json is one).
     #[arg(long, value_name = "FILE", help_heading = "Closure", conflicts_with_all = [
         "paths", "closure", "config", "cmd", "entrypoint", "env", "label", "user", "workdir", "expose", "arch",
-        "created", "mtime", "owner", "from_image", "strategy", "max_layers",
+        "created", "mtime", "owner", "from_image", "strategy", "max_layers", "previous",
+        "own",
     ])]
     pub conf: Option<PathBuf>,
 
@@ -268,6 +302,23 @@ pub struct ImageArgs {
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,
+}
+
+/// Where store paths are.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Closure")]
+pub struct StoreArgs {
+    /// The store: a directory that holds nix/store, `local` for the machine's own, or a binary
+    /// cache: file:///DIR, https://…, s3://BUCKET; several of these with commas, or one each time.
+    #[arg(long, value_name = "URL", default_value = "local")]
+    pub store: Vec<String>,
+    /// Believe a binary cache what this key signed, or those in @FILE, beside the keys of Nix's
+    /// own settings; may be given many times.
+    #[arg(long, value_name = "NAME:KEY")]
+    pub trusted_key: Vec<String>,
+    /// Believe a binary cache what no key signed.
+    #[arg(long)]
+    pub no_require_sigs: bool,
 }
 
 /// The image's name and tag.
@@ -350,28 +401,22 @@ pub struct SettingArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Layers")]
 pub struct LayerArgs {
-    /// How store paths are put into layers.
-    #[arg(long, value_enum, value_name = "STRATEGY", default_value_t = StrategyArg::Auto)]
-    pub strategy: StrategyArg,
+    /// How store paths are put into layers: stable, auto or popularity (nixpkgs' since 25.11, and
+    /// before), or a file that holds a layeringPipeline.
+    #[arg(long, value_name = "STRATEGY", default_value = DEFAULT_STRATEGY)]
+    pub strategy: String,
     /// Most layers of the image: the base image's, the store layers, and the one of its root.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
-}
-
-/// Strategies by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum StrategyArg {
-    /// nixpkgs' until 25.05: the most used paths get a layer each.
-    Popularity,
-    /// nixpkgs' since 25.11: the largest paths get a layer each, with what they alone need.
-    Auto,
-}
-
-impl From<StrategyArg> for layering::Strategy {
-    fn from(strategy: StrategyArg) -> Self {
-        match strategy {
-            StrategyArg::Popularity => Self::Popularity,
-            StrategyArg::Auto => Self::Auto,
-        }
-    }
+    /// The plan of the release before, as `plan --format json` prints it: what did not change stays
+    /// where it is.
+    #[arg(long, value_name = "FILE")]
+    pub previous: Option<PathBuf>,
+    /// Put the paths whose names match (`glibc-*`), or their closure (`closure:python3-*`), into a
+    /// layer of their own; may be given many times, the lowest first.
+    #[arg(long = "layer", value_name = "PATTERN")]
+    pub own: Vec<LayerPattern>,
+    /// Bytes that are worth a layer; the strategy stable joins what is smaller.
+    #[arg(long, value_name = "BYTES", default_value_t = MIN_LAYER_SIZE)]
+    pub min_layer_size: u64,
 }

@@ -12,20 +12,20 @@ use image::time::Timestamp;
 use image::{Image, Root, StoreLayer};
 use nix_compat::{NarHash, StorePath};
 use serde_json::{Map, Value, json};
-use sources::LocalStore;
 
 use crate::UsageError;
 use crate::args::{ImageArgs, NameArgs, SettingArgs};
 use crate::base;
 use crate::input::{self, Wanted};
+use crate::store::{self, Store};
 
 /// An image, and where its store paths are read from.
 pub struct ImageInput {
     /// The image.
     pub image: Image,
     /// Where its store paths are.
-    pub store: LocalStore,
-    /// NAR hashes of the store paths, where the closure told them.
+    pub store: Store,
+    /// NAR hashes of the store paths, where they are known.
     pub nar_hashes: BTreeMap<StorePath, NarHash>,
     /// What the user should know before.
     pub warnings: Vec<String>,
@@ -33,9 +33,10 @@ pub struct ImageInput {
 
 /// Resolves what was typed into an image.
 pub fn resolve(args: &ImageArgs) -> Result<ImageInput> {
-    let store = input::store(&args.store)?;
+    let store = Store::open(&args.store)?;
+    let unsafe_store = store::warning(&args.store, &store);
     let now = Timestamp::now();
-    match input::conf(args, &store)? {
+    let mut input = match input::conf(args, &store)? {
         Some(file) => {
             let bytes = input::read_input(&file)?;
             let conf = Conf::parse(&bytes, now).with_context(|| format!("{}", file.display()))?;
@@ -43,7 +44,7 @@ pub fn resolve(args: &ImageArgs) -> Result<ImageInput> {
             if let [of_conf] = image.repo_tags.as_mut_slice() {
                 *of_conf = repo_tag(&args.names, of_conf)?;
             }
-            let nar_hashes = nar_hashes(&store, &image);
+            let nar_hashes = nar_hashes(&store, &image)?;
             Ok(ImageInput {
                 image,
                 store,
@@ -52,10 +53,12 @@ pub fn resolve(args: &ImageArgs) -> Result<ImageInput> {
             })
         }
         None => from_options(args, store, now),
-    }
+    }?;
+    input.warnings.extend(unsafe_store);
+    Ok(input)
 }
 
-fn from_options(args: &ImageArgs, store: LocalStore, now: Timestamp) -> Result<ImageInput> {
+fn from_options(args: &ImageArgs, store: Store, now: Timestamp) -> Result<ImageInput> {
     let paths = input::paths(args, &store)?;
     let wanted = input::wanted(args, &paths, &store)?;
     let settings = &args.settings;
@@ -66,7 +69,7 @@ fn from_options(args: &ImageArgs, store: LocalStore, now: Timestamp) -> Result<I
         &args.layers,
         base.as_ref().map_or(0, |base| base.layers.len()),
     )?;
-    let root = RootTree::link(store.files(), &wanted.roots)?;
+    let root = store.link(&wanted.roots)?;
     let warnings = root.conflicts().iter().map(|conflict| {
         format!(
             "{} is left out of the image's root: {} has that name already",
@@ -75,10 +78,6 @@ fn from_options(args: &ImageArgs, store: LocalStore, now: Timestamp) -> Result<I
         )
     });
     let warnings = warnings.collect();
-    let infos = wanted.closure.paths();
-    let nar_hashes = infos
-        .filter_map(|info| Some((info.path.clone(), info.nar_hash?)))
-        .collect();
     let image = Image {
         architecture,
         config: config(settings, &root, base.as_ref())?,
@@ -104,6 +103,14 @@ fn from_options(args: &ImageArgs, store: LocalStore, now: Timestamp) -> Result<I
             &format!("{}:latest", default_name(&wanted)),
         )?],
     };
+    let nar_hashes = if store.has_own_hashes() {
+        nar_hashes(&store, &image)?
+    } else {
+        let infos = wanted.closure.paths();
+        infos
+            .filter_map(|info| Some((info.path.clone(), info.nar_hash?)))
+            .collect()
+    };
     Ok(ImageInput {
         image,
         store,
@@ -112,16 +119,16 @@ fn from_options(args: &ImageArgs, store: LocalStore, now: Timestamp) -> Result<I
     })
 }
 
-/// What the store's database says of an image's store paths; nothing where there is none, and
-/// then nothing is remembered of the layers.
-fn nar_hashes(store: &LocalStore, image: &Image) -> BTreeMap<StorePath, NarHash> {
+/// What the store says of an image's store paths. Of layers whose hashes are not known, nothing is
+/// remembered.
+fn nar_hashes(store: &Store, image: &Image) -> Result<BTreeMap<StorePath, NarHash>> {
     let paths: Vec<StorePath> = image
         .store_layers
         .iter()
         .flat_map(|layer| &layer.paths)
         .cloned()
         .collect();
-    store.nar_hashes(&paths).unwrap_or_default()
+    store.nar_hashes(&paths)
 }
 
 /// The first package's name without its version, in the small letters that image names have.

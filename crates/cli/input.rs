@@ -8,36 +8,18 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::conf::Conf;
 use image::time::Timestamp;
-use layering::{Closure, Plan, PlannedLayer, Reason, Request};
+use layering::{Closure, Plan, PlannedLayer, Reason, Request, Strategy};
 use nix_compat::StorePath;
-use sources::{Graph, LocalStore};
+use sources::Graph;
 
 use crate::UsageError;
 use crate::args::{ImageArgs, LayerArgs};
 use crate::result;
+use crate::store::Store;
+use crate::strategy;
 
 /// Most bytes of a file that describes a closure or an image.
 const MAX_INPUT: u64 = 1 << 30;
-
-/// The store that `--store` names.
-pub fn store(url: &str) -> Result<LocalStore> {
-    match url {
-        "local" | "auto" => Ok(LocalStore::below(Path::new("/"))),
-        _ if url.contains("://") => Err(UsageError(format!(
-            "--store {url}: only `local` and a directory are known"
-        ))
-        .into()),
-        _ => {
-            let root = std::path::absolute(url).with_context(|| format!("--store {url}"))?;
-            let store = LocalStore::below(&root);
-            if !store.locate(Path::new(store.store_dir().as_str())).is_dir() {
-                let usage = format!("--store {url}: there is no {}/nix/store", root.display());
-                return Err(UsageError(usage).into());
-            }
-            Ok(store)
-        }
-    }
-}
 
 /// The paths that were asked for, and all that they need.
 pub struct Wanted {
@@ -50,11 +32,12 @@ pub struct Wanted {
 }
 
 /// Resolves PATHs, and reads the closure from `--closure` or from the store.
-pub fn wanted(args: &ImageArgs, paths: &[StorePath], store: &LocalStore) -> Result<Wanted> {
+pub fn wanted(args: &ImageArgs, paths: &[StorePath], store: &Store) -> Result<Wanted> {
     let (infos, hidden) = match &args.closure {
         Some(file) => {
             let bytes = read_input(file)?;
-            let graph = Graph::parse(store.store_dir(), &bytes, store.files())
+            let graph = store
+                .with_outlines(|trees| Graph::parse(store.store_dir(), &bytes, trees))
                 .with_context(|| format!("--closure {}", file.display()))?;
             (graph.paths, graph.exclude)
         }
@@ -84,13 +67,9 @@ pub fn wanted(args: &ImageArgs, paths: &[StorePath], store: &LocalStore) -> Resu
 
 /// Store paths for the PATHs of the command line; `./result` where there are none, unless the
 /// closure comes from a file.
-pub fn paths(args: &ImageArgs, store: &LocalStore) -> Result<Vec<StorePath>> {
+pub fn paths(args: &ImageArgs, store: &Store) -> Result<Vec<StorePath>> {
     if !args.paths.is_empty() {
-        return args
-            .paths
-            .iter()
-            .map(|path| store.resolve(path).map_err(Into::into))
-            .collect();
+        return args.paths.iter().map(|path| store.resolve(path)).collect();
     }
     if args.closure.is_some() {
         return Ok(Vec::new());
@@ -106,9 +85,11 @@ pub fn paths(args: &ImageArgs, store: &LocalStore) -> Result<Vec<StorePath>> {
 /// Plans the layers of the closure; `base_layers` of the budget are taken by the base image, one
 /// by the image's root.
 pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Plan> {
+    let strategy = strategy::named(&args.strategy)?;
+    let is_pipeline = matches!(strategy, Strategy::Pipeline(_));
     let used = base_layers + 1;
     let max_store_layers = args.max_layers.saturating_sub(used);
-    if max_store_layers == 0 {
+    if max_store_layers == 0 && !is_pipeline {
         let usage = format!(
             "--max-layers {}: {base_layers} layers of the base image and 1 of the image's root leave none for store \
              paths; allow {} or more",
@@ -118,18 +99,31 @@ pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Pla
         return Err(UsageError(usage).into());
     }
     let request = Request {
-        strategy: args.strategy.into(),
-        max_store_layers,
         hidden: wanted.hidden.clone(),
+        previous: args.previous.as_deref().map(previous).transpose()?,
+        layers: args.own.clone(),
+        min_layer_size: args.min_layer_size,
+        ..Request::new(strategy, max_store_layers)
     };
     let plan = layering::plan(&wanted.closure, &request)?;
-    plan.check(&wanted.closure, &wanted.hidden)?;
+    if !is_pipeline {
+        // A pipeline may leave paths out.
+        plan.check(&wanted.closure, &wanted.hidden)?;
+    }
     Ok(plan)
+}
+
+/// The plan of the release before.
+fn previous(file: &Path) -> Result<Plan> {
+    let context = || format!("--previous {}", file.display());
+    let text = read_input(file)?;
+    let text = String::from_utf8(text).with_context(context)?;
+    Plan::from_json(&text).with_context(context)
 }
 
 /// The configuration that describes the image: `--conf`, or that of a PATH which is the result of
 /// streamLayeredImage.
-pub fn conf(args: &ImageArgs, store: &LocalStore) -> Result<Option<PathBuf>> {
+pub fn conf(args: &ImageArgs, store: &Store) -> Result<Option<PathBuf>> {
     match &args.conf {
         Some(file) => Ok(Some(file.clone())),
         None => result::configuration(args, store),
@@ -137,7 +131,7 @@ pub fn conf(args: &ImageArgs, store: &LocalStore) -> Result<Option<PathBuf>> {
 }
 
 /// The plan of an image that a configuration describes.
-pub fn plan_of_conf(conf: &Path, store: &LocalStore) -> Result<Plan> {
+pub fn plan_of_conf(conf: &Path, store: &Store) -> Result<Plan> {
     let context = || format!("{}", conf.display());
     let conf = Conf::parse(&read_input(conf)?, Timestamp::now()).with_context(context)?;
     let paths: Vec<StorePath> = conf
@@ -154,9 +148,11 @@ pub fn plan_of_conf(conf: &Path, store: &LocalStore) -> Result<Plan> {
         size: layer.paths.iter().filter_map(|path| sizes.get(path)).sum(),
         paths: layer.paths.clone(),
         reason: Reason::Other("configuration".to_owned()),
+        chance_per_mille: None,
     });
     Ok(Plan {
         layers: layers.collect(),
+        history: None,
     })
 }
 

@@ -8,6 +8,7 @@ mod base;
 mod image_input;
 mod input;
 mod layer_memory;
+mod load;
 mod manual;
 mod nix;
 mod oci;
@@ -19,6 +20,8 @@ mod push_progress;
 mod registries;
 mod report;
 mod result;
+mod store;
+mod strategy;
 mod stream;
 
 use std::process::ExitCode;
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Load(args) => load::run(&args),
         Command::Push(args) => push::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),

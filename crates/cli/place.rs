@@ -6,7 +6,10 @@ use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD};
+#[cfg(target_os = "linux")]
+use rustix::fs::{Mode, OFlags};
+#[cfg(target_os = "linux")]
 use rustix::io::Errno;
 use tempfile::NamedTempFile;
 
@@ -35,14 +38,9 @@ impl Place {
         if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
             return Ok(Self::Special(OpenOptions::new().write(true).open(&target)?));
         }
-        let directory = directory_of(&target);
-        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
-        match rustix::fs::openat(CWD, directory, flags, Mode::from_raw_mode(PERMISSIONS)) {
-            Ok(file) => Ok(Self::Unnamed(file.into(), target)),
-            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                Ok(Self::Named(beside(&target)?, target))
-            }
-            Err(error) => Err(error.into()),
+        match unnamed(directory_of(&target))? {
+            Some(file) => Ok(Self::Unnamed(file, target)),
+            None => Ok(Self::Named(beside(&target)?, target)),
         }
     }
 
@@ -84,6 +82,22 @@ impl Place {
             }
         }
     }
+}
+
+/// A file without a name in a directory, where the system and the file system have such.
+#[cfg(target_os = "linux")]
+fn unnamed(directory: &Path) -> io::Result<Option<File>> {
+    let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+    match rustix::fs::openat(CWD, directory, flags, Mode::from_raw_mode(PERMISSIONS)) {
+        Ok(file) => Ok(Some(file.into())),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn unnamed(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
 }
 
 fn directory_of(target: &Path) -> &Path {

@@ -6,15 +6,18 @@ use std::io::Write as _;
 use anyhow::{Context, Result};
 use indicatif::HumanBytes;
 use layering::Plan;
-use sources::LocalStore;
 
 use crate::args::{ImageArgs, PlanArgs, PlanFormat};
 use crate::place::Place;
+use crate::store::{self, Store};
 use crate::{base, image_input, input};
 
 /// Runs the command.
 pub fn run(args: &PlanArgs) -> Result<()> {
-    let store = input::store(&args.image.store)?;
+    let store = Store::open(&args.image.store)?;
+    if let Some(warning) = store::warning(&args.image.store, &store) {
+        eprintln!("warning: {warning}");
+    }
     let plan = match input::conf(&args.image, &store)? {
         Some(conf) => input::plan_of_conf(&conf, &store)?,
         None => plan(&args.image, &store)?,
@@ -39,7 +42,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     }
 }
 
-fn plan(args: &ImageArgs, store: &LocalStore) -> Result<Plan> {
+fn plan(args: &ImageArgs, store: &Store) -> Result<Plan> {
     let paths = input::paths(args, store)?;
     let wanted = input::wanted(args, &paths, store)?;
     let architecture = image_input::architecture(&args.settings)?;

@@ -37,7 +37,7 @@ pub fn run(args: &PushArgs) -> Result<()> {
         }
     }
     let memory = LayerMemory::open(&args.cache, &input);
-    let files = input.store.files();
+    let files = input.store.trees();
     let blobs = LayerBlobs::new(&input.image, files, args.compression, jobs(args.jobs))?;
     let blobs = memory.recall_blobs(blobs)?;
     let memory = Mutex::new(memory);

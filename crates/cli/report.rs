@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use sources::BinaryCacheError;
+
 use crate::UsageError;
 
 /// Exit code of a failure.
@@ -19,7 +21,9 @@ pub fn failure(error: &anyhow::Error) -> ExitCode {
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     };
-    if error.chain().any(is_closed_pipe) {
+    // Where a binary cache is the cause, the pipe is that of its connection.
+    let is_cache = |cause: &(dyn std::error::Error + 'static)| cause.is::<BinaryCacheError>();
+    if error.chain().any(is_closed_pipe) && !error.chain().any(is_cache) {
         return ExitCode::SUCCESS;
     }
     let mut line = String::new();

@@ -6,17 +6,19 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sources::LocalStore;
 
 use crate::UsageError;
-use crate::args::{DEFAULT_MAX_LAYERS, DEFAULT_OWNER, DEFAULT_TIME, ImageArgs, StrategyArg};
+use crate::args::{DEFAULT_MAX_LAYERS, DEFAULT_OWNER, DEFAULT_STRATEGY, DEFAULT_TIME, ImageArgs};
+use crate::store::Store;
 
 /// Longest script that is looked at, in bytes.
 const MAX_SCRIPT: u64 = 64 << 10;
 
 /// The configuration that a PATH's script runs with; `None` where the paths are packages.
-pub fn configuration(args: &ImageArgs, store: &LocalStore) -> Result<Option<PathBuf>> {
-    if args.closure.is_some() {
+pub fn configuration(args: &ImageArgs, store: &Store) -> Result<Option<PathBuf>> {
+    // What lies in a binary cache is taken for a package: such an image's layers may, its root's
+    // may not be there.
+    if args.closure.is_some() || matches!(store, Store::Caches(_)) {
         return Ok(None);
     }
     let default = [PathBuf::from("./result")];
@@ -51,7 +53,7 @@ pub fn configuration(args: &ImageArgs, store: &LocalStore) -> Result<Option<Path
 }
 
 /// The configuration in a script's text.
-fn of_script(path: &Path, store: &LocalStore) -> Result<Option<PathBuf>> {
+fn of_script(path: &Path, store: &Store) -> Result<Option<PathBuf>> {
     // What does not lie in the file system is an error of its own, elsewhere.
     let Ok(place) = store
         .resolve(path)
@@ -121,7 +123,9 @@ fn setting(args: &ImageArgs) -> Option<&'static str> {
         ("--mtime", settings.mtime != DEFAULT_TIME),
         ("--owner", settings.owner != DEFAULT_OWNER),
         ("--from-image", settings.from_image.is_some()),
-        ("--strategy", layers.strategy != StrategyArg::Auto),
+        ("--strategy", layers.strategy != DEFAULT_STRATEGY),
+        ("--previous", layers.previous.is_some()),
+        ("--layer", !layers.own.is_empty()),
         ("--max-layers", layers.max_layers != DEFAULT_MAX_LAYERS),
     ];
     given

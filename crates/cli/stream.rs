@@ -75,7 +75,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     } else {
         let blobs = memory.recall_blobs(LayerBlobs::new(
             &input.image,
-            input.store.files(),
+            input.store.trees(),
             compression(args),
             jobs(args.jobs),
         )?)?;
@@ -134,13 +134,14 @@ fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
     let options = Options {
         jobs: jobs(args.jobs),
         verify: args.verify,
+        left_out: 0,
     };
     let mut progress = Progress::new(args.quiet);
     let written = match compression(args) {
         Compression::None => {
             let mut output = Output::new(file).context(CONTEXT)?;
             let written =
-                docker_archive::write(image, store.files(), &mut output, options, &mut progress);
+                docker_archive::write(image, store.trees(), &mut output, options, &mut progress);
             written.map_err(anyhow::Error::from).and_then(|summary| {
                 output.finish().context(CONTEXT)?;
                 Ok(summary)
@@ -150,7 +151,7 @@ fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
             let mut output =
                 WriteSink::new(compression.encoder(file, options.jobs).context(CONTEXT)?);
             let written =
-                docker_archive::write(image, store.files(), &mut output, options, &mut progress);
+                docker_archive::write(image, store.trees(), &mut output, options, &mut progress);
             written.map_err(anyhow::Error::from).and_then(|summary| {
                 output.into_inner().finish().context(CONTEXT)?;
                 Ok(summary)

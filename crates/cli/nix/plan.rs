@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum as _;
 use image::base::BaseImage;
-use layering::{Closure, Plan, Request};
+use layering::{Closure, Pipeline, Plan, Request, Strategy};
 use serde::Deserialize;
 use serde_json::Value;
 use sources::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
-use crate::args::StrategyArg;
 
 /// What says how to plan.
 #[derive(Debug, Deserialize)]
@@ -44,22 +42,33 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
     let graph = Graph::parse(store.store_dir(), text, store.files())
         .context("the derivation's exportReferencesGraph.graph")?;
     let closure = Closure::new(graph.paths, None).context("the closure is not whole")?;
-    ensure!(
-        attributes.layering_pipeline.is_none(),
-        "layeringPipeline is not known yet; give a `strategy`"
-    );
-    let name = attributes.strategy.as_deref().unwrap_or("auto");
+    let strategy = strategy(attributes)?;
+    let is_pipeline = matches!(strategy, Strategy::Pipeline(_));
+    // nixpkgs, too, counts no layers of a pipeline.
+    let max_store_layers = if is_pipeline {
+        0
+    } else {
+        store_layers(attributes)?
+    };
     let request = Request {
-        strategy: StrategyArg::from_str(name, false)
-            .ok()
-            .with_context(|| format!("strategy `{name}` is not known; give {}", strategies()))?
-            .into(),
-        max_store_layers: store_layers(attributes)?,
         hidden: graph.exclude,
+        ..Request::new(strategy, max_store_layers)
     };
     let plan = layering::plan(&closure, &request)?;
-    plan.check(&closure, &request.hidden)?;
+    if !is_pipeline {
+        // A pipeline may leave paths out.
+        plan.check(&closure, &request.hidden)?;
+    }
     Ok(plan)
+}
+
+/// `layeringPipeline` as a list, or as a file that holds it; else `strategy`.
+fn strategy(attributes: &PlanAttributes) -> Result<Strategy> {
+    match &attributes.layering_pipeline {
+        None => crate::strategy::named(attributes.strategy.as_deref().unwrap_or("auto")),
+        Some(Value::String(file)) => crate::strategy::pipeline_file(file),
+        Some(list) => Ok(Strategy::Pipeline(Pipeline::from_json(&list.to_string())?)),
+    }
 }
 
 /// The layers that the base image and the image's root leave.
@@ -74,12 +83,4 @@ fn store_layers(attributes: &PlanAttributes) -> Result<usize> {
         of_base + 2
     );
     Ok(max - of_base - 1)
-}
-
-fn strategies() -> String {
-    let names = StrategyArg::value_variants()
-        .iter()
-        .filter_map(clap::ValueEnum::to_possible_value);
-    let names: Vec<String> = names.map(|value| value.get_name().to_owned()).collect();
-    names.join(" or ")
 }

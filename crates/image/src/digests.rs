@@ -9,6 +9,7 @@ use nix_compat::tree::Trees;
 
 use crate::digest::DigestWriter;
 use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
+use crate::spool::Spools;
 use crate::tar::TarRules;
 use crate::{Error, Layer, LayerDigest, Promise, StoreLayer};
 
@@ -77,12 +78,14 @@ pub fn take_digests(
     rules: &TarRules,
     jobs: NonZeroUsize,
 ) -> Result<Vec<LayerDigest>, Error> {
-    with_digests(layers, trees, rules, jobs, |digests| {
+    with_digests(layers, trees, rules, jobs, None, |digests| {
         (0..layers.len()).map(|index| digests.wait(index)).collect()
     })
 }
 
-/// Runs `body` while `jobs` threads take the digests of `layers`, lower ones first.
+/// Runs `body` while `jobs` threads take the digests of `layers`, lower ones first. With `spools`,
+/// layers of store paths are put there meanwhile. Where trees are dear to read, a digest that is
+/// remembered is taken as it is.
 ///
 /// # Errors
 ///
@@ -92,14 +95,16 @@ pub(crate) fn with_digests<T>(
     trees: &dyn Trees,
     rules: &TarRules,
     jobs: NonZeroUsize,
+    spools: Option<&Spools>,
     body: impl FnOnce(&Digests) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut slots = Vec::with_capacity(layers.len());
     let mut unknown = Vec::new();
     for (index, layer) in layers.iter().enumerate() {
-        slots.push(match layer.known_digest()? {
-            Some(digest) => Slot::Ready(digest),
-            None => {
+        slots.push(match (layer.known_digest()?, remembered(layer)) {
+            (Some(digest), _) => Slot::Ready(digest),
+            (None, Some(digest)) if !trees.rereads_cheaply() => Slot::Ready(digest),
+            (None, _) => {
                 unknown.push(index);
                 Slot::Waiting
             }
@@ -115,7 +120,18 @@ pub(crate) fn with_digests<T>(
         for _ in 0..jobs.get().min(unknown.len()) {
             scope.spawn(|| {
                 while let Some(&index) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let slot = match digest(&layers[index], trees, rules, &cancelled) {
+                    let layer = &layers[index];
+                    let taken = match (spools, layer) {
+                        (Some(spools), Layer::Store(_)) => spools.fill(index, |sink| {
+                            let mut sink = Cancellable {
+                                sink,
+                                cancelled: &cancelled,
+                            };
+                            layer.write(trees, rules, &mut sink)
+                        }),
+                        _ => digest(layer, trees, rules, &cancelled),
+                    };
+                    let slot = match taken {
                         Ok(digest) => Slot::Ready(digest),
                         Err(error) => Slot::Failed(Some(error)),
                     };
@@ -127,10 +143,38 @@ pub(crate) fn with_digests<T>(
                 }
             });
         }
-        let result = body(&digests);
-        cancelled.store(true, Ordering::Relaxed);
-        result
+        // Also when `body` panics: the threads must not wait for it then.
+        let _stop = Stop {
+            cancelled: &cancelled,
+            spools,
+        };
+        body(&digests)
     })
+}
+
+/// Ends what the threads do.
+struct Stop<'a> {
+    cancelled: &'a AtomicBool,
+    spools: Option<&'a Spools>,
+}
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+        if let Some(spools) = self.spools {
+            spools.stop();
+        }
+    }
+}
+
+fn remembered(layer: &Layer<'_>) -> Option<LayerDigest> {
+    match layer {
+        Layer::Store(StoreLayer {
+            promise: Some(Promise::Remembered(digest)),
+            ..
+        }) => Some(*digest),
+        _ => None,
+    }
 }
 
 fn digest(
@@ -139,17 +183,13 @@ fn digest(
     rules: &TarRules,
     cancelled: &AtomicBool,
 ) -> Result<LayerDigest, Error> {
-    if let Layer::Store(StoreLayer {
-        promise: Some(Promise::Remembered(digest)),
-        ..
-    }) = layer
-    {
+    if let Some(digest) = remembered(layer) {
         let mut length = Cancellable {
             sink: LengthSink,
             cancelled,
         };
         if layer.write(trees, rules, &mut length)? == digest.size {
-            return Ok(*digest);
+            return Ok(digest);
         }
     }
     let mut sink = Cancellable {

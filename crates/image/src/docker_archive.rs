@@ -1,8 +1,8 @@
 //! The docker-archive: what `docker load` takes, in the form in which nixpkgs writes it.
 //!
 //! Base layers, store layers, the root's layer, the configuration and the manifest follow one
-//! another as members of one tar. Nothing is spooled: a layer's digest, which its member is named
-//! by, is taken by reading the layer once before it is written.
+//! another as members of one tar. A layer's digest, which its member is named by, is taken by reading
+//! the layer once before it is written; where that is dear, the layer is kept on disk meanwhile.
 
 use std::num::NonZeroUsize;
 
@@ -11,6 +11,7 @@ use nix_compat::tree::Trees;
 use crate::config::{config_text, manifest_text};
 use crate::digests::{Digests, with_digests};
 use crate::sink::{HashingSink, Sink};
+use crate::spool::Spools;
 use crate::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
 use crate::{Digest, Error, Image, Layer, LayerDigest, Root};
 
@@ -42,6 +43,8 @@ pub struct Options {
     /// Whether layers are hashed once more while they are written, so that one that is not what
     /// its digest says is an error.
     pub verify: bool,
+    /// As many layers, from the bottom, are named and not written: who reads the archive has them.
+    pub left_out: usize,
 }
 
 /// Writes `image`.
@@ -58,12 +61,15 @@ pub fn write(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     let layers = image.layers();
-    with_digests(&layers, trees, &image.rules, options.jobs, |digests| {
+    let spools = (!trees.rereads_cheaply()).then(|| Spools::new(options.jobs));
+    let (rules, spools) = (&image.rules, spools.as_ref());
+    with_digests(&layers, trees, rules, options.jobs, spools, |digests| {
         let archive = Archive {
             image,
             trees,
+            spools,
             output,
-            verify: options.verify,
+            options,
             written: 0,
             plain: Owner::nobody_named(),
             root: Owner::root(),
@@ -75,8 +81,10 @@ pub fn write(
 struct Archive<'a, S> {
     image: &'a Image,
     trees: &'a dyn Trees,
+    /// Where the layers are whose trees are not read again.
+    spools: Option<&'a Spools>,
     output: &'a mut S,
-    verify: bool,
+    options: Options,
     /// Bytes so far.
     written: u64,
     plain: Owner,
@@ -99,21 +107,33 @@ impl<S: Sink> Archive<'_, S> {
             .map(|base| base.reader())
             .transpose()?;
         for (index, layer) in layers.iter().enumerate() {
+            if let Some(spools) = self.spools {
+                spools.reach(index);
+            }
             let digest = digests.wait(index)?;
-            observer.layer(index, layers.len(), layer, &digest);
+            let left_out = index < self.options.left_out;
+            if !left_out {
+                observer.layer(index, layers.len(), layer, &digest);
+            }
             if let Layer::Base(layer) = layer {
+                names.push(layer.name.clone());
+                written.push(digest);
+                if left_out {
+                    continue;
+                }
                 self.header(&layer.member())?;
                 if let Some(base) = &mut base {
                     base.copy(layer, self.output)?.map_err(Error::Output)?;
                 }
                 self.contents_end(layer.size())?;
-                names.push(layer.name.clone());
             } else {
                 let name = format!("{}/layer.tar", digest.diff_id.hex());
-                self.layer(index, &name, layer, &digest)?;
+                if !left_out {
+                    self.layer(index, &name, layer, &digest)?;
+                }
                 names.push(name);
+                written.push(digest);
             }
-            written.push(digest);
         }
         observer.manifests();
         let config = config_text(self.image, &written)?;
@@ -154,9 +174,14 @@ impl<S: Sink> Archive<'_, S> {
             owner: &owner,
             pax: PaxRecords::new(),
         })?;
-        let found = if self.verify {
+        let spool = self.spools.and_then(|spools| spools.take(index));
+        let (trees, rules) = (self.trees, &self.image.rules);
+        let found = if self.options.verify {
             let mut sink = HashingSink::new(&mut *self.output);
-            let length = layer.write(self.trees, &self.image.rules, &mut sink)?;
+            let length = match &spool {
+                Some(spool) => spool.write(&mut sink)?,
+                None => layer.write(trees, rules, &mut sink)?,
+            };
             let found = sink.finish();
             if found != digest.diff_id {
                 let (what, expected) = (layer.describe(), digest.diff_id);
@@ -169,7 +194,10 @@ impl<S: Sink> Archive<'_, S> {
             }
             length
         } else {
-            layer.write(self.trees, &self.image.rules, self.output)?
+            match &spool {
+                Some(spool) => spool.write(self.output)?,
+                None => layer.write(trees, rules, self.output)?,
+            }
         };
         if found != digest.size {
             return Err(Error::LayerLength {

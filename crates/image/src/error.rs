@@ -62,6 +62,17 @@ pub enum Error {
         /// The digest of what was written.
         found: Digest,
     },
+    /// A layer could not be put on disk before it is written.
+    #[error(
+        "cannot keep a layer in {} until it is written; TMPDIR may name a directory with more room",
+        directory.display()
+    )]
+    Spool {
+        /// Where it was to be kept.
+        directory: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// A file of an OCI layout.
     #[error("cannot use {} of the OCI layout", path.display())]
     LayoutFile {

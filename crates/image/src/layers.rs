@@ -53,6 +53,15 @@ pub enum Promise {
     Remembered(LayerDigest),
 }
 
+impl Promise {
+    /// The same digest, given.
+    #[must_use]
+    pub fn given(self) -> Self {
+        let (Self::Given(digest) | Self::Remembered(digest)) = self;
+        Self::Given(digest)
+    }
+}
+
 /// The layer on top of all others.
 #[derive(Debug)]
 pub enum Root {

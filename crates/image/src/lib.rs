@@ -21,7 +21,9 @@ pub mod time;
 
 mod digests;
 mod error;
+mod kernel_copy;
 mod layers;
+mod spool;
 
 pub use compression::Compression;
 pub use digest::Digest;

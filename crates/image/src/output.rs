@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use crate::kernel_copy::KernelCopy;
 use crate::sink::{CopyError, Sink};
 
 /// Bytes that are gathered before they are written.
@@ -19,28 +20,14 @@ const ZERO_COPY: u64 = 32 * 1024;
 /// Most bytes asked of one call.
 const CHUNK: usize = 1 << 30;
 
-/// Size that is asked for a pipe: fewer switches between the two ends.
-const PIPE: usize = 1 << 20;
-
 /// Writes bytes to a file descriptor; the data of large files goes there without passing through
 /// this process, where the system can do that.
 pub struct Output {
     file: File,
-    way: Way,
+    /// How the kernel copies there; none where it cannot.
+    kernel: Option<KernelCopy>,
     buffer: Box<[u8]>,
     filled: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    /// To a pipe.
-    Splice,
-    /// To a regular file.
-    CopyFileRange,
-    /// To anything else that takes it.
-    SendFile,
-    /// Through the buffer.
-    Copy,
 }
 
 impl Output {
@@ -52,19 +39,10 @@ impl Output {
     pub fn new(file: impl Into<OwnedFd>) -> io::Result<Self> {
         let file = File::from(file.into());
         let kind = FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode);
-        let way = match kind {
-            FileType::Fifo => {
-                // A larger pipe is a help, not a need; systems have limits.
-                let _ = rustix::pipe::fcntl_setpipe_size(&file, PIPE);
-                Way::Splice
-            }
-            FileType::RegularFile => Way::CopyFileRange,
-            FileType::Socket | FileType::CharacterDevice => Way::SendFile,
-            _ => Way::Copy,
-        };
+        let kernel = KernelCopy::to(&file, kind);
         Ok(Self {
             file,
-            way,
+            kernel,
             buffer: vec![0; BUFFER].into(),
             filled: 0,
         })
@@ -90,33 +68,21 @@ impl Output {
     /// Sends `size` bytes of `file` by the kernel; gives how many it has sent when the file ends
     /// before, or `None`, with nothing sent, where the system cannot do it.
     fn send(&mut self, file: &File, size: u64) -> Result<Option<u64>, CopyError> {
+        let Some(kernel) = self.kernel else {
+            return Ok(None);
+        };
         self.flush().map_err(CopyError::Write)?;
         let mut sent = 0;
         while sent < size {
             let wanted = usize::try_from(size - sent).unwrap_or(CHUNK).min(CHUNK);
-            let result = match self.way {
-                Way::Splice => rustix::pipe::splice(
-                    file,
-                    None,
-                    &self.file,
-                    None,
-                    wanted,
-                    rustix::pipe::SpliceFlags::MORE,
-                ),
-                Way::CopyFileRange => {
-                    rustix::fs::copy_file_range(file, None, &self.file, None, wanted)
-                }
-                Way::SendFile => rustix::fs::sendfile(&self.file, file, None, wanted),
-                Way::Copy => return Ok(None),
-            };
-            match result {
+            match kernel.copy(file, &self.file, wanted) {
                 Ok(0) => break,
                 Ok(count) => sent += count as u64,
                 Err(Errno::INTR) => {}
                 Err(Errno::INVAL | Errno::XDEV | Errno::NOSYS | Errno::OPNOTSUPP | Errno::BADF)
                     if sent == 0 =>
                 {
-                    self.way = Way::Copy;
+                    self.kernel = None;
                     return Ok(None);
                 }
                 // Reads of store files that fail are rare beside a reader that went away.
@@ -145,7 +111,6 @@ impl Sink for Output {
 
     fn copy_file(&mut self, file: &File, size: u64) -> Result<u64, CopyError> {
         if size >= ZERO_COPY
-            && self.way != Way::Copy
             && let Some(sent) = self.send(file, size)?
         {
             if sent < size {

@@ -26,7 +26,7 @@ pub(crate) fn layers(
     hidden: impl Fn(NodeIndex) -> bool,
 ) -> Vec<(Vec<NodeIndex>, Reason)> {
     let nodes: Vec<NodeIndex> = closure.graph().node_indices().collect();
-    let dag = Dag::induced(closure, &nodes);
+    let dag = Dag::of_parts(closure, std::slice::from_ref(&nodes));
     let info = |node: u32| &closure.graph()[nodes[node as usize]];
     let mut walk = Walk::new(&dag);
 

@@ -6,7 +6,7 @@ use petgraph::graph::NodeIndex;
 use crate::Closure;
 
 /// Some nodes of a closure with the references among them. A node's number is its place in the
-/// list that the graph was made from.
+/// lists that the graph was made from.
 #[derive(Debug)]
 pub(crate) struct Dag {
     references: Lists,
@@ -47,16 +47,20 @@ impl Lists {
 }
 
 impl Dag {
-    /// The part of a closure that consists of these nodes.
-    pub(crate) fn induced(closure: &Closure, nodes: &[NodeIndex]) -> Self {
+    /// Parts of a closure, without the references between them.
+    pub(crate) fn of_parts(closure: &Closure, parts: &[Vec<NodeIndex>]) -> Self {
         let mut number = vec![None; closure.len()];
-        for (at, node) in nodes.iter().enumerate() {
-            number[node.index()] = Some(at as u32);
+        let nodes = parts.iter().enumerate();
+        let nodes = nodes.flat_map(|(part, nodes)| nodes.iter().map(move |&node| (part, node)));
+        for (at, (part, node)) in nodes.clone().enumerate() {
+            number[node.index()] = Some((part, at as u32));
         }
         let mut pairs = Vec::new();
-        for (at, &node) in nodes.iter().enumerate() {
+        for (at, (part, node)) in nodes.clone().enumerate() {
             for below in closure.graph().neighbors(node) {
-                if let Some(below) = number[below.index()] {
+                if let Some((of, below)) = number[below.index()]
+                    && of == part
+                {
                     pairs.push((at as u32, below));
                 }
             }
@@ -65,12 +69,12 @@ impl Dag {
         let mut reversed: Vec<_> = pairs.iter().map(|&(from, to)| (to, from)).collect();
         reversed.sort_unstable();
         Self {
-            references: Lists::new(nodes.len(), &pairs),
-            users: Lists::new(nodes.len(), &reversed),
+            references: Lists::new(nodes.clone().count(), &pairs),
+            users: Lists::new(nodes.count(), &reversed),
             dependencies_first: closure
                 .dependencies_first()
                 .iter()
-                .filter_map(|node| number[node.index()])
+                .filter_map(|node| number[node.index()].map(|(_, at)| at))
                 .collect(),
         }
     }
@@ -119,6 +123,16 @@ impl Walk {
         from: impl IntoIterator<Item = u32>,
         next: impl Fn(u32) -> &'a [u32],
     ) -> &[u32] {
+        self.reach_but(from, next, |_| false)
+    }
+
+    /// The same, without stepping onto what is `barred`.
+    pub(crate) fn reach_but<'a>(
+        &mut self,
+        from: impl IntoIterator<Item = u32>,
+        next: impl Fn(u32) -> &'a [u32],
+        barred: impl Fn(u32) -> bool,
+    ) -> &[u32] {
         self.round += 1;
         self.reached.clear();
         for node in from {
@@ -128,7 +142,9 @@ impl Walk {
         while let Some(&node) = self.reached.get(at) {
             at += 1;
             for &other in next(node) {
-                self.visit(other);
+                if !barred(other) {
+                    self.visit(other);
+                }
             }
         }
         &self.reached

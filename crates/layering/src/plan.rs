@@ -11,12 +11,16 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Closure;
+use crate::history::History;
 
 /// The layers of an image's store paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Plan {
     /// The layers, the lowest first.
     pub layers: Vec<PlannedLayer>,
+    /// What the stable strategy has to know of the releases before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 /// One layer.
@@ -28,6 +32,9 @@ pub struct PlannedLayer {
     pub size: u64,
     /// Why these paths make a layer.
     pub reason: Reason,
+    /// How likely the layer is another one in the next release, in thousandths, where the strategy
+    /// has a notion of that.
+    pub chance_per_mille: Option<u16>,
 }
 
 /// Why some paths make a layer, in a few words.
@@ -44,6 +51,16 @@ pub enum Reason {
     Rest,
     /// An operation of a pipeline made it.
     Pipeline,
+    /// The request asks for it.
+    Asked,
+    /// The plan before has it.
+    Kept,
+    /// What is being worked on, with what changes with it.
+    Root,
+    /// All its paths need the package of this name.
+    ChangesWith(String),
+    /// Too small to be told apart.
+    Small,
     /// What a plan says that was made elsewhere, or by another version.
     Other(String),
 }
@@ -100,10 +117,12 @@ impl Plan {
                 size: infos.clone().map(|info| info.nar_size).sum(),
                 paths: infos.map(|info| info.path.clone()).collect(),
                 reason,
+                chance_per_mille: None,
             }
         };
         Self {
             layers: layers.into_iter().map(layer).collect(),
+            history: None,
         }
     }
 
@@ -160,16 +179,20 @@ impl Plan {
     /// The text has none of these forms, holds what is no store path, or holds a path twice.
     pub fn from_json(text: &str) -> Result<Self, ParsePlanError> {
         let value: Value = serde_json::from_str(text)?;
+        let mut history = None;
         let layers = match value {
             Value::Array(layers) => layers,
-            Value::Object(mut object) => match object.remove("layers") {
-                Some(Value::Array(layers)) => layers,
-                _ => {
-                    return Err(ParsePlanError::Form(
-                        "it has no list of `layers`".to_owned(),
-                    ));
+            Value::Object(mut object) => {
+                history = object.get("history").and_then(History::from_json);
+                match object.remove("layers") {
+                    Some(Value::Array(layers)) => layers,
+                    _ => {
+                        return Err(ParsePlanError::Form(
+                            "it has no list of `layers`".to_owned(),
+                        ));
+                    }
                 }
-            },
+            }
             _ => return Err(ParsePlanError::Form("it is no object".to_owned())),
         };
         let layers = layers
@@ -183,7 +206,7 @@ impl Plan {
                 return Err(ParsePlanError::Twice(path.clone()));
             }
         }
-        Ok(Self { layers })
+        Ok(Self { layers, history })
     }
 }
 
@@ -217,10 +240,19 @@ fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanErro
         Some(Value::String(text)) => Reason::parse(text),
         Some(_) => return Err(form("has a `reason` that is no text")),
     };
+    let chance_per_mille = match object.get("chancePerMille") {
+        None => None,
+        Some(chance) => chance
+            .as_u64()
+            .and_then(|chance| u16::try_from(chance).ok())
+            .map(Some)
+            .ok_or_else(|| form("has a `chancePerMille` that is no small number"))?,
+    };
     Ok(PlannedLayer {
         paths,
         size,
         reason,
+        chance_per_mille,
     })
 }
 
@@ -233,6 +265,8 @@ fn parse_path(text: &str) -> Result<StorePath, ParseStorePathError> {
     store_dir.parse(text)
 }
 
+const CHANGES_WITH: &str = "changes with ";
+
 impl Reason {
     fn parse(text: &str) -> Self {
         [
@@ -241,10 +275,17 @@ impl Reason {
             Self::Shared,
             Self::Rest,
             Self::Pipeline,
+            Self::Asked,
+            Self::Kept,
+            Self::Root,
+            Self::Small,
         ]
         .into_iter()
         .find(|reason| reason.to_string() == text)
-        .unwrap_or_else(|| Self::Other(text.to_owned()))
+        .unwrap_or_else(|| match text.strip_prefix(CHANGES_WITH) {
+            Some(package) => Self::ChangesWith(package.to_owned()),
+            None => Self::Other(text.to_owned()),
+        })
     }
 }
 
@@ -256,6 +297,11 @@ impl fmt::Display for Reason {
             Self::Shared => "shared",
             Self::Rest => "rest",
             Self::Pipeline => "pipeline",
+            Self::Asked => "asked for",
+            Self::Kept => "kept",
+            Self::Root => "root",
+            Self::ChangesWith(package) => return write!(f, "{CHANGES_WITH}{package}"),
+            Self::Small => "small",
             Self::Other(text) => text,
         })
     }
@@ -264,10 +310,14 @@ impl fmt::Display for Reason {
 impl Serialize for PlannedLayer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let paths: Vec<&str> = self.paths.iter().map(StorePath::as_str).collect();
-        let mut object = serializer.serialize_struct("PlannedLayer", 3)?;
+        let len = 3 + usize::from(self.chance_per_mille.is_some());
+        let mut object = serializer.serialize_struct("PlannedLayer", len)?;
         object.serialize_field("paths", &paths)?;
         object.serialize_field("size", &self.size)?;
         object.serialize_field("reason", &self.reason.to_string())?;
+        if let Some(chance) = self.chance_per_mille {
+            object.serialize_field("chancePerMille", &chance)?;
+        }
         object.end()
     }
 }
@@ -283,10 +333,12 @@ mod tests {
         let layer = |names: &&[&str]| PlannedLayer {
             paths: names.iter().map(|name| path(name)).collect(),
             size: 7,
-            reason: Reason::Popular,
+            reason: Reason::ChangesWith("a".to_owned()),
+            chance_per_mille: Some(12),
         };
         Plan {
             layers: names.iter().map(layer).collect(),
+            history: None,
         }
     }
 

@@ -18,10 +18,11 @@ use petgraph::graph::NodeIndex;
 use crate::Closure;
 use crate::dag::Dag;
 
-/// The nodes in the order of their popularity within the part of the closure that they make up,
-/// the most popular first. Equal ones stand in the order of `name-store/hash`.
-pub(crate) fn order(closure: &Closure, nodes: &[NodeIndex]) -> Vec<NodeIndex> {
-    let scores = Scores::new(&Dag::induced(closure, nodes));
+/// The nodes of parts of a closure in the order of their popularity there, the most popular first.
+/// Equal ones stand in the order of `name-store/hash`.
+pub(crate) fn order(closure: &Closure, parts: &[Vec<NodeIndex>]) -> Vec<NodeIndex> {
+    let scores = Scores::new(&Dag::of_parts(closure, parts));
+    let nodes: Vec<NodeIndex> = parts.concat();
     let names: Vec<String> = nodes
         .iter()
         .map(|&node| {
@@ -189,12 +190,12 @@ mod tests {
 
     fn scores(closure: &Closure) -> Scores {
         let nodes: Vec<_> = closure.graph().node_indices().collect();
-        Scores::new(&Dag::induced(closure, &nodes))
+        Scores::new(&Dag::of_parts(closure, &[nodes]))
     }
 
     fn names(closure: &Closure) -> Vec<&str> {
         let nodes: Vec<_> = closure.graph().node_indices().collect();
-        let order = order(closure, &nodes).into_iter();
+        let order = order(closure, &[nodes]).into_iter();
         order
             .map(|node| closure.graph()[node].path.name())
             .collect()

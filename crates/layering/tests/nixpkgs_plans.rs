@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use layering::{Closure, Plan, Request, Strategy};
+use layering::{Closure, Pipeline, Plan, PlanError, Request, Strategy};
 use nix_compat::{StoreDir, StorePath, path_info};
 use serde_json::Value;
 
@@ -50,9 +50,8 @@ fn case(file: &Path) -> Case {
 impl Case {
     fn plan(&self, strategy: Strategy, max_store_layers: usize) -> Plan {
         let request = Request {
-            strategy,
-            max_store_layers,
             hidden: self.hidden.clone(),
+            ..Request::new(strategy, max_store_layers)
         };
         let plan = layering::plan(&self.closure, &request).unwrap();
         plan.check(&self.closure, &self.hidden).unwrap();
@@ -138,6 +137,37 @@ fn paths_within_an_auto_layer_are_in_nixpkgs_order() {
                 layers
             };
             assert_eq!(sorted(&ours), sorted(layers), "{} with {limit}", case.file);
+        }
+    }
+}
+
+#[test]
+fn pipelines_give_nixpkgs_layers_or_say_what_is_wrong() {
+    for case in cases() {
+        for expected in case.expect["pipelines"].as_array().unwrap() {
+            let place = format!("{}: {}", case.file, expected["pipeline"]);
+            let plan = Pipeline::from_json(&expected["pipeline"].to_string())
+                .map_err(PlanError::from)
+                .and_then(|pipeline| {
+                    let request = Request {
+                        hidden: case.hidden.clone(),
+                        ..Request::new(Strategy::Pipeline(pipeline), 0)
+                    };
+                    layering::plan(&case.closure, &request)
+                });
+            if expected["error"] == Value::Bool(true) {
+                let message = plan.unwrap_err().to_string();
+                assert!(
+                    message.starts_with("layering pipeline: "),
+                    "{place}: {message}"
+                );
+            } else {
+                assert_eq!(
+                    plan.unwrap().to_layers_json(),
+                    expected["layers"],
+                    "{place}"
+                );
+            }
         }
     }
 }

@@ -17,6 +17,12 @@ pub trait Trees: Sync {
     ///
     /// The tree cannot be read whole, or the visitor gave an error; nothing more is shown then.
     fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError>;
+
+    /// Whether a tree that was shown once is shown again at little cost. Where it is downloaded
+    /// each time, it is not.
+    fn rereads_cheaply(&self) -> bool {
+        true
+    }
 }
 
 /// Takes the entries of trees, one after the other.

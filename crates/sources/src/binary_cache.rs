@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nix_compat::nar::{Listing, Node};
+use nix_compat::nar::Listing;
 use nix_compat::narinfo::{CacheInfo, Compression, NarFile, Signed};
-use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
-use nix_compat::{NarInfo, PathInfo, StoreDir, StorePath};
+use nix_compat::tree::{TreeError, Trees, Visit};
+use nix_compat::{NarHash, NarInfo, PathInfo, StoreDir, StorePath};
 
 mod checked;
 mod decompress;
@@ -19,6 +19,7 @@ mod environment;
 mod error;
 mod http;
 mod netrc;
+mod outlines;
 mod place;
 mod s3;
 mod trust;
@@ -28,10 +29,12 @@ mod walk;
 pub use environment::Environment;
 pub use error::{BinaryCacheError, FetchError};
 pub use http::Retries;
+pub use outlines::Outlines;
 pub use trust::{Trust, nix_settings};
 
 use checked::{Checked, Part};
 use http::Client;
+use outlines::Outlined;
 use place::Place;
 use unpack::Stopped;
 
@@ -81,6 +84,8 @@ pub struct BinaryCaches {
     trust: Trust,
     connections: usize,
     found: Mutex<BTreeMap<StorePath, Arc<Found>>>,
+    /// Digests of the outlines that listings gave.
+    listed: Mutex<BTreeMap<StorePath, Vec<u8>>>,
 }
 
 /// A path that a cache has.
@@ -129,6 +134,7 @@ impl BinaryCaches {
             trust: options.trust,
             connections: options.connections,
             found: Mutex::default(),
+            listed: Mutex::default(),
         })
     }
 
@@ -149,13 +155,7 @@ impl BinaryCaches {
     /// A path of it is in no cache, is not signed by a trusted key, or what a cache says of it
     /// cannot be had or used.
     pub fn closure(&self, roots: &[StorePath]) -> Result<Vec<PathInfo>, BinaryCacheError> {
-        let near = self.caches.iter().all(Place::is_directory);
-        let threads = if near {
-            DIRECTORY_THREADS
-        } else {
-            self.connections
-        };
-        let found = walk::walk(roots, threads, MOST_PATHS, |path, needed_by| {
+        let found = walk::walk(roots, self.threads(), MOST_PATHS, |path, needed_by| {
             let found = self.find(path, needed_by)?;
             let references = found.signed.references.clone();
             Ok((found, references))
@@ -166,11 +166,35 @@ impl BinaryCaches {
             .collect())
     }
 
+    /// The NAR hashes of some paths.
+    ///
+    /// # Errors
+    ///
+    /// As for a closure.
+    pub fn nar_hashes(
+        &self,
+        paths: &[StorePath],
+    ) -> Result<BTreeMap<StorePath, NarHash>, BinaryCacheError> {
+        walk::walk(paths, self.threads(), MOST_PATHS, |path, needed_by| {
+            let found = self.find(path, needed_by)?;
+            Ok((found.signed.nar_hash, Vec::new()))
+        })
+    }
+
+    /// How many paths are asked for at once.
+    fn threads(&self) -> usize {
+        if self.caches.iter().all(Place::is_directory) {
+            DIRECTORY_THREADS
+        } else {
+            self.connections
+        }
+    }
+
     /// The caches' trees without their files' contents: from a cache's listings, where it has them,
-    /// else from the NARs. To ask for contents is an error. A listing is a cache's word alone; the
-    /// NAR of the same path may turn out to hold another tree.
+    /// else from the NARs. To ask for contents is an error. A listing is a cache's word alone; that
+    /// the NAR of the same path holds the same tree is seen when it is visited.
     pub fn outlines(&self) -> Outlines<'_> {
-        Outlines { caches: self }
+        Outlines::new(self)
     }
 
     /// What the first cache says that has a path and is trusted with it. A cache that fails does
@@ -318,77 +342,26 @@ impl BinaryCaches {
 
 impl Trees for BinaryCaches {
     fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
-        self.show(path, visitor).map_err(|failed| failed.of(path))
-    }
-}
-
-/// Trees without contents: see [`BinaryCaches::outlines`].
-#[derive(Debug, Clone, Copy)]
-pub struct Outlines<'a> {
-    caches: &'a BinaryCaches,
-}
-
-impl Trees for Outlines<'_> {
-    fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
-        let listing = self.caches.listing(path);
-        let Some(listing) = listing.map_err(|error| Failed::Cache(error).of(path))? else {
-            return self.caches.visit(path, &mut WithoutContents(visitor));
+        let listed = self.listed.lock();
+        let listed = listed
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(path)
+            .cloned();
+        let Some(expected) = listed else {
+            return self.show(path, visitor).map_err(|failed| failed.of(path));
         };
-        let root = path.as_str().as_bytes();
-        for entry in listing.entries() {
-            // Names of a listing are UTF-8, for which the order of bytes is that of visitors.
-            let path = match entry.path {
-                b"" => root.to_vec(),
-                below => [root, below].join(&b'/'),
-            };
-            match entry.node {
-                Node::Directory => visitor.directory(&path)?,
-                Node::Symlink { target } => visitor.symlink(&path, target)?,
-                Node::File { executable, size } => {
-                    visitor.file(&path, executable, &mut SizeOnly(size))?;
-                }
-            }
+        let mut outlined = Outlined::new(visitor);
+        self.show(path, &mut outlined)
+            .map_err(|failed| failed.of(path))?;
+        if outlined.finish() == expected {
+            return Ok(());
         }
-        Ok(())
-    }
-}
-
-/// Passes entries on, but for the files' contents.
-struct WithoutContents<'a>(&'a mut dyn Visit);
-
-impl Visit for WithoutContents<'_> {
-    fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
-        self.0.directory(path)
+        let error = BinaryCacheError::Listing(format!("{}.ls", path.hash()));
+        Err(Failed::Cache(error).of(path))
     }
 
-    fn file(
-        &mut self,
-        path: &[u8],
-        executable: bool,
-        contents: &mut dyn Contents,
-    ) -> Result<(), TreeError> {
-        self.0
-            .file(path, executable, &mut SizeOnly(contents.size()))
-    }
-
-    fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
-        self.0.symlink(path, target)
-    }
-}
-
-struct SizeOnly(u64);
-
-impl Contents for SizeOnly {
-    fn size(&self) -> u64 {
-        self.0
-    }
-
-    fn open(&mut self) -> Result<Opened<'_>, TreeError> {
-        let why = "an outline has no contents";
-        Err(TreeError::visitor(io::Error::new(
-            io::ErrorKind::Unsupported,
-            why,
-        )))
+    fn rereads_cheaply(&self) -> bool {
+        false
     }
 }
 

@@ -15,7 +15,7 @@ use std::io::{self, Seek as _, SeekFrom, Write};
 
 use tempfile::SpooledTempFile;
 
-use super::document::{BLOBS, INDEX_FILE, Index, LAYOUT_FILE, LAYOUT_TEXT, text};
+use super::document::{BLOBS, Descriptor, INDEX_FILE, Index, LAYOUT_FILE, LAYOUT_TEXT, text};
 use super::{Documents, LayerBlob, LayerBlobs, Options, Summary, names};
 use crate::config::manifest_text_of;
 use crate::digests::{Digests, with_digests};
@@ -37,12 +37,15 @@ pub fn write_archive(
     output: &mut impl Sink,
     options: &Options<'_>,
 ) -> Result<Summary, Error> {
+    // What is dear to read is not read twice, but spooled.
+    let may_hash_ahead =
+        blobs.compression() == Compression::None && blobs.trees().rereads_cheaply();
     let ahead: Vec<usize> = (0..blobs.len())
-        .filter(|&index| blobs.compression() == Compression::None && blobs.get(index).is_none())
+        .filter(|&index| may_hash_ahead && blobs.get(index).is_none())
         .collect();
     let layers: Vec<Layer<'_>> = ahead.iter().map(|&index| *blobs.layer(index)).collect();
     let (trees, rules) = (blobs.trees(), &blobs.image().rules);
-    with_digests(&layers, trees, rules, blobs.jobs(), |digests| {
+    with_digests(&layers, trees, rules, blobs.jobs(), None, |digests| {
         let archive = Archive {
             blobs,
             options,
@@ -77,16 +80,20 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         let documents = Documents::new(self.blobs, self.options.annotations)?;
         self.blob(&documents.image_id, &documents.config)?;
         self.blob(&documents.descriptor.digest, &documents.manifest)?;
-        let manifests = image.repo_tags.iter().map(|repo_tag| {
+        let named = image.repo_tags.iter().map(|repo_tag| {
             let mut descriptor = documents.descriptor.clone();
             descriptor.annotations = names(repo_tag);
             descriptor
         });
+        let mut manifests: Vec<Descriptor> = named.collect();
+        if manifests.is_empty() {
+            manifests.push(documents.descriptor.clone());
+        }
         let members: Vec<String> = layers.iter().map(|blob| member(&blob.digest)).collect();
         let config = member(&documents.image_id);
         let docker = manifest_text_of(&image.repo_tags, &config, &members)?;
         self.file("manifest.json", &docker)?;
-        self.file(INDEX_FILE, &text(&Index::new(manifests.collect()))?)?;
+        self.file(INDEX_FILE, &text(&Index::new(manifests))?)?;
         Ok(Summary {
             layers,
             documents,

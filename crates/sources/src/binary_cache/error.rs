@@ -105,6 +105,11 @@ pub enum BinaryCacheError {
         /// What is wrong: of the format, its size, or its hash.
         source: io::Error,
     },
+    /// A listing tells of another tree than the NAR of its path holds.
+    #[error(
+        "the cache's listing {0} is not that of the path's NAR; the cache is broken, or means harm"
+    )]
+    Listing(String),
     /// A directory with names in an order that needs a file on the side, which failed.
     #[error("cannot put a directory's files into a temporary file")]
     Spool(#[source] io::Error),

@@ -1,0 +1,147 @@
+//! `load`: sends an image to a container engine, without what the engine has.
+
+use std::io::{IsTerminal as _, stderr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use engine::{Choice, Loaded, Observer, Options};
+use image::{Layer, LayerDigest};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::args::{EngineArg, LoadArgs};
+use crate::image_input;
+use crate::layer_memory::LayerMemory;
+use crate::stream::jobs;
+
+/// Runs the command.
+pub fn run(args: &LoadArgs) -> Result<()> {
+    let choice = match args.engine {
+        None => Choice::Any,
+        Some(EngineArg::Docker) => Choice::Docker,
+        Some(EngineArg::Podman) => Choice::Podman,
+    };
+    let engine = engine::find(choice)?;
+    let mut input = image_input::resolve(&args.image)?;
+    if !args.quiet {
+        for warning in &input.warnings {
+            eprintln!("warning: {warning}");
+        }
+        eprintln!("loading into {}", engine.name());
+    }
+    let mut memory = LayerMemory::open(&args.cache, &input);
+    memory.recall(&mut input.image);
+    let options = Options {
+        jobs: jobs(args.jobs),
+        verify: args.verify,
+    };
+    let progress = Progress::new(args.quiet);
+    let loaded = engine::load(
+        &engine,
+        &mut input.image,
+        input.store.trees(),
+        options,
+        &progress,
+    );
+    progress.bar.finish_and_clear();
+    let loaded = loaded?;
+    if let Err(error) = memory.keep(&loaded.layers)
+        && !args.quiet
+    {
+        eprintln!("warning: the digests of this image's layers are not kept: {error:#}");
+    }
+    if !args.quiet {
+        for tag in &input.image.repo_tags {
+            eprintln!("{tag}");
+        }
+        eprintln!("{}", end_line(&loaded));
+    }
+    println!("{}", loaded.image_id);
+    Ok(())
+}
+
+/// `12 layers present, 2 sent, 3.1 MB of 1.6 GB`.
+fn end_line(loaded: &Loaded) -> String {
+    let present = loaded.layers.len() - loaded.sent;
+    let all = loaded.layers.iter().map(|layer| layer.size).sum();
+    format!(
+        "{present} layer{} present, {} sent, {} of {}",
+        if present == 1 { "" } else { "s" },
+        loaded.sent,
+        DecimalBytes(loaded.sent_bytes),
+        DecimalBytes(all),
+    )
+}
+
+/// A bar of bytes on a terminal, a line a layer elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    lines: bool,
+    quiet: bool,
+    /// Whether all that is missing was sent, and only the engine is still at work.
+    is_sent: AtomicBool,
+}
+
+impl Progress {
+    fn new(quiet: bool) -> Self {
+        let terminal = stderr().is_terminal() && !quiet;
+        let target = if terminal {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let template = "{bar:30} {decimal_bytes} of {decimal_total_bytes}  {elapsed}  {wide_msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        if terminal {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Self {
+            bar,
+            lines: !terminal && !quiet,
+            quiet,
+            is_sent: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn missing(&self, layers: usize, of: usize, bytes: u64) {
+        self.bar.set_position(0);
+        self.bar.set_length(bytes);
+        self.is_sent.store(false, Ordering::Relaxed);
+        if self.lines {
+            eprintln!("{layers} of {of} layers are sent, {}", DecimalBytes(bytes));
+        }
+    }
+
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
+        let text = format!(
+            "layer {} of {of}: {}, {}",
+            index + 1,
+            layer.describe(),
+            DecimalBytes(digest.size)
+        );
+        if self.lines {
+            eprintln!("{text}");
+        }
+        self.bar.set_message(text);
+    }
+
+    fn bytes(&self, count: u64) {
+        self.bar.inc(count);
+        if count == 0 && !self.is_sent.swap(true, Ordering::Relaxed) {
+            self.bar.set_message("the engine unpacks it");
+        }
+    }
+
+    fn again(&self) {
+        if !self.quiet {
+            self.bar.suspend(|| {
+                eprintln!("the engine lacks a layer that it seemed to have: all are sent");
+            });
+        }
+    }
+}

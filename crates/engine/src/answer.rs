@@ -1,0 +1,87 @@
+//! What engines say of an image.
+
+use std::collections::BTreeMap;
+
+use image::Digest;
+use serde_json::Value;
+
+/// An image that an engine has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inspected {
+    /// Its id as the engine gives it, `sha256:…`, or without that from podman.
+    pub id: String,
+    /// Digests of its layers' tars, bottom first.
+    pub diff_ids: Vec<Digest>,
+    /// Its manifests. Only Docker's containerd store tells, from 28.0 on.
+    pub manifests: Option<BTreeMap<Digest, Manifest>>,
+}
+
+/// What is there of a manifest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Manifest {
+    /// Whether all blobs are there.
+    pub is_available: bool,
+    /// Bytes of the blobs that are there, as their descriptors say.
+    pub content: u64,
+}
+
+impl Inspected {
+    /// Whether this is its id, with or without what names the hash.
+    pub fn has_id(&self, id: &str) -> bool {
+        let plain = |id: &str| id.trim_start_matches("sha256:").to_owned();
+        plain(&self.id) == plain(id)
+    }
+
+    /// Reads the answer to `GET /images/NAME/json`.
+    pub fn parse(answer: &Value) -> Option<Self> {
+        let layers = answer.pointer("/RootFS/Layers").and_then(Value::as_array);
+        let diff_ids = layers.into_iter().flatten().map(digest);
+        Some(Self {
+            id: answer.get("Id")?.as_str()?.to_owned(),
+            diff_ids: diff_ids.collect::<Option<_>>()?,
+            manifests: answer
+                .get("Manifests")
+                .and_then(Value::as_array)
+                .map(|manifests| manifests.iter().filter_map(manifest).collect()),
+        })
+    }
+}
+
+fn manifest(value: &Value) -> Option<(Digest, Manifest)> {
+    let manifest = Manifest {
+        is_available: value.get("Available")?.as_bool()?,
+        content: value.pointer("/Size/Content")?.as_u64()?,
+    };
+    Some((digest(value.pointer("/Descriptor/digest")?)?, manifest))
+}
+
+fn digest(value: &Value) -> Option<Digest> {
+    value.as_str()?.parse().ok()
+}
+
+/// An image in the list of all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// Its names.
+    pub repo_tags: Vec<String>,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
+}
+
+impl Listed {
+    /// Reads an entry of the answer to `GET /images/json`.
+    pub fn parse(entry: &Value) -> Option<Self> {
+        let repo_tags = entry.get("RepoTags").and_then(Value::as_array);
+        Some(Self {
+            id: entry.get("Id")?.as_str()?.to_owned(),
+            repo_tags: repo_tags
+                .into_iter()
+                .flatten()
+                .filter_map(|tag| tag.as_str().map(str::to_owned))
+                .collect(),
+            created: entry.get("Created").and_then(Value::as_i64).unwrap_or(0),
+        })
+    }
+}

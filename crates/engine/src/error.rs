@@ -1,0 +1,100 @@
+//! Why an image could not be loaded.
+
+use std::fmt;
+
+/// Why an image could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No engine answers.
+    #[error(
+        "no {wanted} answers ({}); start one, or name its socket in DOCKER_HOST or CONTAINER_HOST",
+        list(tried)
+    )]
+    NoEngine {
+        /// What was looked for.
+        wanted: &'static str,
+        /// Where, and why it is not there.
+        tried: Vec<Tried>,
+    },
+    /// The address in the environment is none that is spoken.
+    #[error("{variable}={text}: {why}")]
+    Address {
+        /// The environment's variable.
+        variable: &'static str,
+        /// Its value.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The engine cannot be reached, or the connection broke.
+    #[error("{what}: {engine} cannot be reached")]
+    Connection {
+        /// What was to be done.
+        what: String,
+        /// The engine.
+        engine: String,
+        /// The connection's error.
+        source: Box<ureq::Error>,
+    },
+    /// The engine says no.
+    #[error("{what}: {engine} says: {message}")]
+    Refused {
+        /// What was to be done.
+        what: String,
+        /// The engine.
+        engine: String,
+        /// The engine's own words.
+        message: String,
+    },
+    /// The engine's answer is not what its API promises.
+    #[error("{what}: {engine} gave an answer that is not understood: {why}")]
+    Answer {
+        /// What was to be done.
+        what: String,
+        /// The engine.
+        engine: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The name cannot be one of an image.
+    #[error("{name} is no name for an image: NAME:TAG in small letters is")]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The engine took the image, and does not have it.
+    #[error("{engine} took all layers of the image {id}, and does not have it whole")]
+    NotWhole {
+        /// The engine.
+        engine: String,
+        /// The image.
+        id: String,
+    },
+    /// The image cannot be made.
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    /// A pipe between two threads cannot be made.
+    #[error("cannot start to send the image")]
+    Pipe(#[source] std::io::Error),
+}
+
+/// A place where no engine answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tried {
+    /// The place.
+    pub place: String,
+    /// Why there is none.
+    pub why: String,
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.why)
+    }
+}
+
+fn list(tried: &[Tried]) -> String {
+    let texts: Vec<String> = tried.iter().map(Tried::to_string).collect();
+    texts.join("; ")
+}

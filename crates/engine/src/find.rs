@@ -1,0 +1,174 @@
+//! Which engine runs.
+
+use std::env;
+use std::io;
+
+use serde_json::Value;
+
+use crate::address::{Address, Candidate, candidates};
+use crate::http::Client;
+use crate::{Error, Tried};
+
+/// The engine that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The first that is found.
+    Any,
+    /// Docker.
+    Docker,
+    /// podman.
+    Podman,
+}
+
+/// An engine that runs.
+pub struct Engine {
+    pub(crate) client: Client,
+    pub(crate) store: Store,
+}
+
+/// How an engine keeps images, which decides what it can be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Store {
+    /// Docker's own: layers by chain, unpacked. It takes a docker-archive.
+    Classic,
+    /// containerd's below Docker: blobs by digest, beside their unpacked snapshots. It takes an
+    /// OCI layout.
+    Containerd,
+    /// podman's: layers by their digest, unpacked. It takes an OCI layout.
+    Podman,
+}
+
+impl Engine {
+    /// The engine's name, and where it listens.
+    pub fn name(&self) -> &str {
+        &self.client.engine
+    }
+}
+
+/// Looks for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the sockets that
+/// Docker and podman usually have, root's and the user's.
+///
+/// # Errors
+///
+/// None answers, or the one that the environment names does not.
+pub fn find(choice: Choice) -> Result<Engine, Error> {
+    let mut tried = Vec::new();
+    for candidate in candidates(|name| env::var_os(name))? {
+        let why = match open(&candidate.address) {
+            Ok((engine, found)) => {
+                if choice == Choice::Any || choice == found {
+                    return Ok(engine);
+                }
+                format!("is {}", name(found))
+            }
+            Err(why) => why,
+        };
+        let place = candidate.to_string();
+        tried.push(Tried { place, why });
+        // Who names an engine does not mean another one.
+        if is_binding(&candidate, choice) {
+            break;
+        }
+    }
+    let wanted = name(choice);
+    Err(Error::NoEngine { wanted, tried })
+}
+
+fn is_binding(candidate: &Candidate, choice: Choice) -> bool {
+    match choice {
+        Choice::Any => candidate.variable.is_some(),
+        Choice::Docker => candidate.variable == Some("DOCKER_HOST"),
+        Choice::Podman => candidate.variable == Some("CONTAINER_HOST"),
+    }
+}
+
+fn name(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Any => "container engine",
+        Choice::Docker => "docker",
+        Choice::Podman => "podman",
+    }
+}
+
+/// Connects, and asks what it is; an error is a few words.
+fn open(address: &Address) -> Result<(Engine, Choice), String> {
+    let mut client = Client::new(address);
+    let is_podman = client.is_podman().map_err(|error| explain(&error))?;
+    let (name, choice, store) = if is_podman {
+        ("podman", Choice::Podman, Store::Podman)
+    } else {
+        let info = client
+            .get("cannot ask for its store", "/info", &[])
+            .map_err(|error| error.to_string())?
+            .unwrap_or_default();
+        ("docker", Choice::Docker, docker_store(&info))
+    };
+    client.engine = format!("{name} at {address}");
+    Ok((Engine { client, store }, choice))
+}
+
+fn docker_store(info: &Value) -> Store {
+    let status = info.get("DriverStatus").and_then(Value::as_array);
+    let is_containerd = status.into_iter().flatten().any(|pair| {
+        pair.get(0).and_then(Value::as_str) == Some("driver-type")
+            && pair.get(1).and_then(Value::as_str) == Some("io.containerd.snapshotter.v1")
+    });
+    if is_containerd {
+        Store::Containerd
+    } else {
+        Store::Classic
+    }
+}
+
+/// Why no engine answers at a place, and what to do where that can be said.
+fn explain(error: &ureq::Error) -> String {
+    let ureq::Error::Io(error) = error else {
+        return error.to_string();
+    };
+    match error.kind() {
+        io::ErrorKind::NotFound => "not there".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: be a member of the socket's group (`ls -l` shows it, \
+             `sudo usermod -aG GROUP \"$USER\"` adds you), or use sudo"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_store_is_told_by_the_drivers_status() {
+        let info = json!({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]});
+        assert_eq!(docker_store(&info), Store::Containerd);
+        let info =
+            json!({"DriverStatus": [["Backing Filesystem", "extfs"], ["userxattr", "false"]]});
+        assert_eq!(docker_store(&info), Store::Classic);
+        assert_eq!(docker_store(&json!({})), Store::Classic);
+    }
+
+    #[test]
+    fn who_may_not_use_a_socket_is_told_what_to_do() {
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let text = explain(&ureq::Error::Io(denied));
+        assert!(text.contains("group") && text.contains("sudo"), "{text}");
+    }
+
+    #[test]
+    fn an_engine_that_is_named_is_the_only_one() {
+        let candidate = |variable| Candidate {
+            address: Address::Unix("/a".into()),
+            variable,
+        };
+        let docker = candidate(Some("DOCKER_HOST"));
+        assert!(is_binding(&docker, Choice::Any) && is_binding(&docker, Choice::Docker));
+        assert!(!is_binding(&docker, Choice::Podman));
+        assert!(!is_binding(&candidate(None), Choice::Any));
+    }
+}

@@ -1,0 +1,364 @@
+//! Loading an image into an engine: what is missing is sent, and what came of it is looked at.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
+use std::num::NonZeroUsize;
+
+use image::docker_archive;
+use image::oci::{self, Documents, LayerBlob, LayerBlobs};
+use image::{Compression, Digest, Image, Layer, LayerDigest, Promise, take_digests};
+use nix_compat::tree::Trees;
+
+use crate::Error;
+use crate::answer::Inspected;
+use crate::find::{Engine, Store};
+use crate::present::present;
+use crate::probe::Probe;
+use crate::send::send;
+
+/// How an image is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Threads that take digests.
+    pub jobs: NonZeroUsize,
+    /// Whether layers are hashed once more while they are sent.
+    pub verify: bool,
+}
+
+/// Is told how far the loading is. Calls come from two threads.
+pub trait Observer: Sync {
+    /// It is known what is missing: so many layers of so many are sent, with this many bytes.
+    fn missing(&self, layers: usize, of: usize, bytes: u64);
+
+    /// A layer is about to be sent.
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest);
+
+    /// Some bytes were sent.
+    fn bytes(&self, count: u64);
+
+    /// The engine lacks a layer that it seemed to have: everything is sent now.
+    fn again(&self);
+}
+
+/// An image that an engine has now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// Digest of the configuration: the image's id.
+    pub image_id: Digest,
+    /// The layers, bottom first.
+    pub layers: Vec<LayerDigest>,
+    /// How many of them were sent.
+    pub sent: usize,
+    /// Bytes of those layers.
+    pub sent_bytes: u64,
+}
+
+/// Loads `image`, and gives it its names. Layers that the engine has are neither sent nor read
+/// where their digest is known.
+///
+/// # Errors
+///
+/// The image cannot be made, the engine refuses it or goes away, or does not have it whole after
+/// all layers were sent. Its names then stand for what they stood for before.
+pub fn load(
+    engine: &Engine,
+    image: &mut Image,
+    trees: &dyn Trees,
+    options: Options,
+    observer: &dyn Observer,
+) -> Result<Loaded, Error> {
+    let names = mem::take(&mut image.repo_tags);
+    let promises = image.store_layers.iter().map(|layer| layer.promise);
+    let mut loading = Loading {
+        engine,
+        trees,
+        options,
+        observer,
+        promises: promises.collect(),
+        image,
+        layers: Vec::new(),
+        blobs: Vec::new(),
+        image_id: Digest::of(&[]),
+        id: Digest::of(&[]),
+    };
+    let loaded = loading.run(&names);
+    image.repo_tags = names;
+    loaded
+}
+
+struct Loading<'a> {
+    engine: &'a Engine,
+    /// Without names.
+    image: &'a mut Image,
+    trees: &'a dyn Trees,
+    options: Options,
+    observer: &'a dyn Observer,
+    /// Of the store layers, as they were before.
+    promises: Vec<Option<Promise>>,
+    layers: Vec<LayerDigest>,
+    /// The layers as an OCI layout holds them: the same, but for a base image's compressed ones.
+    blobs: Vec<LayerBlob>,
+    image_id: Digest,
+    /// What the engine knows the image by.
+    id: Digest,
+}
+
+impl Loading<'_> {
+    fn run(&mut self, names: &[String]) -> Result<Loaded, Error> {
+        let known = names.iter().map(|name| self.named(name));
+        let known: Vec<Inspected> = known
+            .collect::<Result<Vec<_>, _>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        // What is remembered is believed here: if it is wrong, the engine has no such layer.
+        for layer in &mut self.image.store_layers {
+            layer.promise = layer.promise.map(Promise::given);
+        }
+        let layers = self.image.layers();
+        let layers = take_digests(&layers, self.trees, &self.image.rules, self.options.jobs)?;
+        self.identify(layers)?;
+        let mut left_out = vec![true; self.layers.len()];
+        if !self.is_there(&known)? {
+            left_out = self.send_missing(&known, names)?;
+        }
+        for name in names {
+            self.tag(name)?;
+        }
+        let sent = self
+            .layers
+            .iter()
+            .zip(&left_out)
+            .filter(|(_, left_out)| !**left_out);
+        Ok(Loaded {
+            image_id: self.image_id,
+            sent: sent.clone().count(),
+            sent_bytes: sent.map(|(layer, _)| layer.size).sum(),
+            layers: mem::take(&mut self.layers),
+        })
+    }
+
+    /// Sends what is missing, or everything where that did not do; gives what was left out.
+    fn send_missing(&mut self, known: &[Inspected], names: &[String]) -> Result<Vec<bool>, Error> {
+        // The probe stays until the image is whole: it keeps the blobs that it found.
+        let probe = match self.engine.store {
+            Store::Containerd => Some(Probe::new(self.engine, &self.blobs)?),
+            Store::Classic | Store::Podman => None,
+        };
+        let left_out = match &probe {
+            Some(probe) => probe.present()?,
+            None => present(self.engine, &self.layers, known, names)?,
+        };
+        if left_out.contains(&true) {
+            match self.send(&left_out) {
+                Ok(()) if self.is_whole()? => return Ok(left_out),
+                Ok(()) | Err(Error::Refused { .. }) => self.observer.again(),
+                Err(error) => return Err(error),
+            }
+        }
+        let nothing = vec![false; self.layers.len()];
+        self.send(&nothing)?;
+        if self.is_whole()? {
+            return Ok(nothing);
+        }
+        Err(Error::NotWhole {
+            engine: self.engine.name().to_owned(),
+            id: self.id.to_string(),
+        })
+    }
+
+    /// Sends the image without some of its layers.
+    fn send(&mut self, left_out: &[bool]) -> Result<(), Error> {
+        self.promise(left_out);
+        let missing = self
+            .layers
+            .iter()
+            .zip(left_out)
+            .filter(|(_, left_out)| !**left_out);
+        let bytes = missing.clone().map(|(layer, _)| layer.size).sum();
+        self.observer
+            .missing(missing.count(), left_out.len(), bytes);
+        let written = match self.engine.store {
+            Store::Classic => self.send_docker_archive(left_out)?,
+            Store::Containerd | Store::Podman => self.send_oci_archive(left_out)?,
+        };
+        match written {
+            Some(layers) => self.identify(layers),
+            None => Ok(()),
+        }
+    }
+
+    fn send_docker_archive(&self, left_out: &[bool]) -> Result<Option<Vec<LayerDigest>>, Error> {
+        let options = docker_archive::Options {
+            jobs: self.options.jobs,
+            verify: self.options.verify,
+            left_out: left_out.iter().take_while(|left_out| **left_out).count(),
+        };
+        let mut progress = Progress(self.observer);
+        let written = send(self.engine, self.observer, |output| {
+            docker_archive::write(self.image, self.trees, output, options, &mut progress)
+        })?;
+        Ok(written.map(|summary| summary.layers))
+    }
+
+    fn send_oci_archive(&self, left_out: &[bool]) -> Result<Option<Vec<LayerDigest>>, Error> {
+        let there = self.blobs.iter().zip(left_out);
+        let there = there.filter(|(_, left_out)| **left_out);
+        let destination = Destination {
+            there: there.map(|(blob, _)| blob.digest).collect(),
+            layers: &self.layers,
+            observer: self.observer,
+        };
+        let options = oci::Options {
+            index: false,
+            annotations: &BTreeMap::new(),
+            verify: self.options.verify,
+            destination: &destination,
+        };
+        let written = send(self.engine, self.observer, |output| {
+            let blobs = self.layer_blobs()?;
+            oci::write_archive(&blobs, output, &options)
+        })?;
+        let of_tar = |(blob, layer): (&LayerBlob, &LayerDigest)| LayerDigest {
+            diff_id: blob.diff_id,
+            // Of a base image's compressed layer, the blob's length is another one.
+            size: if blob.digest == blob.diff_id {
+                blob.size
+            } else {
+                layer.size
+            },
+        };
+        Ok(written.map(|summary| {
+            summary
+                .layers
+                .iter()
+                .zip(&self.layers)
+                .map(of_tar)
+                .collect()
+        }))
+    }
+
+    fn layer_blobs(&self) -> Result<LayerBlobs<'_>, image::Error> {
+        LayerBlobs::new(self.image, self.trees, Compression::None, self.options.jobs)
+    }
+
+    /// Takes the layers' digests, and what follows from them.
+    fn identify(&mut self, layers: Vec<LayerDigest>) -> Result<(), Error> {
+        self.layers = layers;
+        let blobs = self.layer_blobs()?;
+        for (index, &LayerDigest { diff_id, size }) in self.layers.iter().enumerate() {
+            let digest = diff_id;
+            let media_type = oci::LAYER;
+            let plain = LayerBlob {
+                diff_id,
+                digest,
+                size,
+                media_type,
+            };
+            // What a base image says of its blobs stays.
+            blobs.know(index, plain);
+        }
+        let documents = Documents::new(&blobs, &BTreeMap::new())?;
+        let known = (0..blobs.len()).filter_map(|index| blobs.get(index));
+        let known = known.collect();
+        self.image_id = documents.image_id;
+        self.id = match self.engine.store {
+            Store::Classic | Store::Podman => documents.image_id,
+            Store::Containerd => documents.descriptor.digest,
+        };
+        self.blobs = known;
+        Ok(())
+    }
+
+    /// Promises the digests that were taken just now, so that none is taken twice. Of a layer that
+    /// is to be sent and was remembered, the length is still to be compared.
+    fn promise(&mut self, left_out: &[bool]) {
+        let above_base = self.image.base.as_ref().map_or(0, |base| base.layers.len());
+        for (index, layer) in self.image.store_layers.iter_mut().enumerate() {
+            let at = above_base + index;
+            layer.promise = match self.promises[index] {
+                Some(Promise::Remembered(digest)) if !left_out[at] => {
+                    Some(Promise::Remembered(digest))
+                }
+                _ => Some(Promise::Given(self.layers[at])),
+            };
+        }
+    }
+
+    /// What has a name now.
+    fn named(&self, name: &str) -> Result<Option<Inspected>, Error> {
+        let is_plain =
+            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/:".contains(c);
+        // Tags have capital letters too; the engine says what else it does not like.
+        if !name.chars().all(|c| is_plain(c.to_ascii_lowercase())) || name.starts_with('/') {
+            return Err(Error::Name {
+                name: name.to_owned(),
+            });
+        }
+        self.engine.inspect(name)
+    }
+
+    fn is_there(&self, known: &[Inspected]) -> Result<bool, Error> {
+        let id = self.id.to_string();
+        if known
+            .iter()
+            .any(|image| image.has_id(&id) && self.has_all(image))
+        {
+            return Ok(true);
+        }
+        self.is_whole()
+    }
+
+    /// Whether the engine has the image with all its layers.
+    fn is_whole(&self) -> Result<bool, Error> {
+        let image = self.engine.inspect(&self.id.to_string())?;
+        Ok(image.is_some_and(|image| self.has_all(&image)))
+    }
+
+    fn has_all(&self, image: &Inspected) -> bool {
+        let diff_ids = self.layers.iter().map(|layer| &layer.diff_id);
+        let manifests = image.manifests.as_ref();
+        let is_available = manifests.is_none_or(|manifests| {
+            let own = manifests.get(&self.id);
+            own.is_some_and(|manifest| manifest.is_available)
+        });
+        diff_ids.eq(&image.diff_ids) && is_available
+    }
+
+    fn tag(&self, name: &str) -> Result<(), Error> {
+        let (repository, tag) = match name.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
+            _ => (name, "latest"),
+        };
+        let path = format!("{}/{}/tag", self.engine.images(), self.id);
+        let what = format!("cannot name the image {name}");
+        self.engine
+            .client
+            .post(&what, &path, &[("repo", repository), ("tag", tag)])
+    }
+}
+
+struct Progress<'a>(&'a dyn Observer);
+
+impl docker_archive::Observer for Progress<'_> {
+    fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
+        self.0.layer(index, of, layer, digest);
+    }
+}
+
+/// What an archive is to leave out, and who is told what it holds.
+struct Destination<'a> {
+    there: BTreeSet<Digest>,
+    layers: &'a [LayerDigest],
+    observer: &'a dyn Observer,
+}
+
+impl oci::Destination for Destination<'_> {
+    fn has(&self, digest: &Digest) -> bool {
+        self.there.contains(digest)
+    }
+
+    fn making(&self, index: usize, of: usize, layer: &Layer<'_>) {
+        self.observer.layer(index, of, layer, &self.layers[index]);
+    }
+}

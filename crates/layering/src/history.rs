@@ -1,0 +1,101 @@
+//! What a plan remembers for the next one: how often each package changed on its own account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nix_compat::StorePath;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+use crate::Closure;
+use crate::source::SourceName;
+
+/// The form of the JSON. A reader that does not know it starts anew.
+const VERSION: u64 = 1;
+
+/// Counts are halved here, so that what was long ago weighs less and numbers stay small.
+const MOST_RELEASES: u32 = 64;
+
+/// Changes over releases.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// Releases that had one before them.
+    releases: u32,
+    /// In how many of them a package changed on its own account; those that never did are left out.
+    changes: BTreeMap<String, u32>,
+}
+
+impl Serialize for History {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("History", 3)?;
+        object.serialize_field("version", &VERSION)?;
+        object.serialize_field("releases", &self.releases)?;
+        object.serialize_field("changes", &self.changes)?;
+        object.end()
+    }
+}
+
+impl History {
+    /// The history after one more release: `before` are the paths of the release before it.
+    pub(crate) fn after(&self, before: &BTreeSet<&StorePath>, closure: &Closure) -> Self {
+        let names: BTreeSet<&str> = before.iter().map(|path| path.name()).collect();
+        let packages: BTreeSet<&str> = names
+            .iter()
+            .map(|name| SourceName::parse(name).package)
+            .collect();
+        let graph = closure.graph();
+        let is_new = |path: &StorePath| !before.contains(path);
+        let changed: BTreeSet<&str> = graph
+            .node_indices()
+            .filter(|&node| is_new(&graph[node].path))
+            .filter_map(|node| {
+                let name = graph[node].path.name();
+                let package = SourceName::parse(name).package;
+                let by_itself = graph
+                    .neighbors(node)
+                    .all(|below| !is_new(&graph[below].path));
+                let own = by_itself || !names.contains(name);
+                (own && packages.contains(package)).then_some(package)
+            })
+            .collect();
+        let mut next = self.clone();
+        if next.releases >= MOST_RELEASES {
+            next.releases /= 2;
+            next.changes.retain(|_, count| {
+                *count /= 2;
+                *count > 0
+            });
+        }
+        next.releases += 1;
+        for package in changed {
+            *next.changes.entry(package.to_owned()).or_default() += 1;
+        }
+        next
+    }
+
+    /// Releases that had one before them.
+    pub(crate) fn releases(&self) -> u32 {
+        self.releases
+    }
+
+    /// In how many of them a package changed by itself.
+    pub(crate) fn changes(&self, package: &str) -> u32 {
+        self.changes.get(package).copied().unwrap_or(0)
+    }
+
+    /// Reads the JSON; what cannot be, or is of another version, is no history.
+    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+        let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let object = value.as_object()?;
+        if object.get("version")?.as_u64()? != VERSION {
+            return None;
+        }
+        let releases = number(object.get("releases")?)?.min(MOST_RELEASES);
+        let changes = object.get("changes")?.as_object()?;
+        let changes = changes
+            .iter()
+            .map(|(package, count)| Some((package.clone(), number(count)?.min(releases))))
+            .collect::<Option<BTreeMap<_, _>>>()?;
+        Some(Self { releases, changes })
+    }
+}

@@ -1,0 +1,113 @@
+//! Which layer lies on which: what changes seldom, below.
+//!
+//! Where layers are known by chain, a change in one costs all those above it. So with B the
+//! sources of a layer and of all below it, an order costs `Σ size · chance(B)` in each release.
+
+use crate::merge::Group;
+use crate::risk::{Risks, Sources, chance};
+
+/// Up to this many layers, the choice of the next one looks at what it makes free.
+const MOST_TO_LOOK_AHEAD: usize = 200;
+
+/// Rounds of moves end by themselves, sooner but for costs too close to tell apart.
+const MOST_ROUNDS: usize = 30;
+
+/// A move has to gain this part of what it changes.
+const LEAST_GAIN: f64 = 1e-9;
+
+/// The order of groups above layers that have the sources `below`, the lowest first.
+pub(crate) fn order(risks: &Risks, below: &Sources, groups: &[Group]) -> Vec<usize> {
+    let mut order = greedy(risks, below, groups);
+    for _ in 0..MOST_ROUNDS {
+        let mut moved = false;
+        for group in 0..groups.len() {
+            moved |= move_one(risks, below, groups, &mut order, group);
+        }
+        if !moved {
+            break;
+        }
+    }
+    order
+}
+
+/// Next is always the layer whose sources bring the least chance for the bytes that can then
+/// stand: its own, and those of all layers that need no other source.
+fn greedy(risks: &Risks, below: &Sources, groups: &[Group]) -> Vec<usize> {
+    let look_ahead = groups.len() <= MOST_TO_LOOK_AHEAD;
+    let mut known = below.clone();
+    let mut odds = risks.odds_of(&known);
+    let mut left: Vec<usize> = (0..groups.len()).collect();
+    let mut order = Vec::with_capacity(groups.len());
+    while !left.is_empty() {
+        let cost = |&at: &usize| {
+            let more = risks.odds_of_new(&known, &groups[at].sources);
+            let mut then = known.clone();
+            then.add(&groups[at].sources);
+            let bytes: u64 = left
+                .iter()
+                .filter(|&&other| other == at || look_ahead && then.holds(&groups[other].sources))
+                .map(|&other| groups[other].size)
+                .sum();
+            (chance(odds + more) - chance(odds)) / bytes.max(1) as f64
+        };
+        let costs = left.iter().map(cost).enumerate();
+        let Some((next, _)) = costs.min_by(|a, b| a.1.total_cmp(&b.1)) else {
+            break;
+        };
+        let next = left.remove(next);
+        odds += risks.odds_of_new(&known, &groups[next].sources);
+        known.add(&groups[next].sources);
+        order.push(next);
+        left.retain(|&at| {
+            let free = known.holds(&groups[at].sources);
+            if free {
+                order.push(at);
+            }
+            !free
+        });
+    }
+    order
+}
+
+/// Moves a layer to where the whole order is cheapest, and says whether that was elsewhere.
+fn move_one(
+    risks: &Risks,
+    below: &Sources,
+    groups: &[Group],
+    order: &mut Vec<usize>,
+    group: usize,
+) -> bool {
+    let Some(from) = order.iter().position(|&at| at == group) else {
+        return false;
+    };
+    order.remove(from);
+    let moving = &groups[group];
+    let mut known = below.clone();
+    let mut odds = risks.odds_of(&known);
+    let with_moving =
+        |known: &Sources, odds| chance(odds + risks.odds_of_new(known, &moving.sources));
+    // For each place, what the layer itself costs there; for each other layer, what it costs more
+    // above the moving one.
+    let mut costs = vec![moving.size as f64 * with_moving(&known, odds)];
+    let mut more = Vec::with_capacity(order.len());
+    for other in order.iter().map(|&at| &groups[at]) {
+        odds += risks.odds_of_new(&known, &other.sources);
+        known.add(&other.sources);
+        let with = with_moving(&known, odds);
+        costs.push(moving.size as f64 * with);
+        more.push(other.size as f64 * (with - chance(odds)));
+    }
+    let mut above = 0.0;
+    for (cost, more) in costs.iter_mut().zip(&more).rev() {
+        above += more;
+        *cost += above;
+    }
+    let mut to = from;
+    for place in 0..costs.len() {
+        if costs[place] < costs[to] * (1.0 - LEAST_GAIN) {
+            to = place;
+        }
+    }
+    order.insert(to, group);
+    to != from
+}

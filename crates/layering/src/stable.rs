@@ -1,0 +1,292 @@
+//! Stable: layers that survive releases. They follow how change spreads through the graph, keep to
+//! the plan before, and have what changes most on top.
+//!
+//! 1. The plan before tells which packages changed how often ([`crate::history`]); with that each
+//!    path's closure tells how likely the path changes ([`crate::risk`]).
+//! 2. A layer of the plan before whose paths are all still there stays as it is, and in its place
+//!    while everything below it stays. Its bytes need not be pulled again.
+//! 3. The other paths are joined into layers where that costs least ([`crate::merge`]), a few of the
+//!    layers that there may be are left for later releases.
+//! 4. What does not stand in its place yet is put above in a good order ([`crate::order`]).
+
+use std::collections::BTreeSet;
+
+use nix_compat::StorePath;
+use petgraph::graph::NodeIndex;
+
+use crate::history::History;
+use crate::merge::{Group, merge};
+use crate::order::order;
+use crate::pattern::{Asked, Overlap};
+use crate::plan::{Plan, Reason};
+use crate::risk::Risks;
+use crate::source::SourceName;
+use crate::{Closure, PlanError, Request};
+
+/// One layer in so many is left free for what later releases add.
+const RESERVE: usize = 16;
+
+/// With fewer layers than this there is none to leave free.
+const LEAST_TO_RESERVE: usize = 4;
+
+pub(crate) fn plan(
+    closure: &Closure,
+    request: &Request,
+    shown: &[NodeIndex],
+) -> Result<Plan, PlanError> {
+    let asked = Asked::new(closure, shown, &request.layers, request.max_store_layers)?;
+    let mut history = History::default();
+    let mut before = BTreeSet::new();
+    if let Some(previous) = &request.previous {
+        before = previous
+            .layers
+            .iter()
+            .flat_map(|layer| &layer.paths)
+            .collect();
+        let now: BTreeSet<&StorePath> = shown
+            .iter()
+            .map(|&node| &closure.graph()[node].path)
+            .collect();
+        let fits = previous.history.is_some() && previous.layers.len() <= request.max_store_layers;
+        if fits && before == now && asked.are_in(closure, previous) {
+            return Ok(previous.clone());
+        }
+        history = previous
+            .history
+            .clone()
+            .unwrap_or_default()
+            .after(&before, closure);
+    }
+    let hidden = |node: NodeIndex| request.hidden.contains(&closure.graph()[node].path);
+    let planner = Planner {
+        closure,
+        risks: Risks::new(closure, &history, hidden),
+        most: request.max_store_layers,
+        min_size: request.min_layer_size,
+        asked,
+    };
+    let mut plan = planner.plan(shown, request.previous.as_ref(), &before);
+    plan.history = Some(history);
+    Ok(plan)
+}
+
+struct Planner<'a> {
+    closure: &'a Closure,
+    risks: Risks,
+    most: usize,
+    min_size: u64,
+    asked: Asked,
+}
+
+struct Layer {
+    group: Group,
+    reason: Reason,
+}
+
+impl Planner<'_> {
+    fn plan(
+        &self,
+        shown: &[NodeIndex],
+        previous: Option<&Plan>,
+        before: &BTreeSet<&StorePath>,
+    ) -> Plan {
+        let mut free: BTreeSet<NodeIndex> = shown.iter().copied().collect();
+        let mut take = |nodes: &[NodeIndex]| {
+            nodes.iter().for_each(|node| {
+                free.remove(node);
+            });
+        };
+        let mut kept: Vec<Option<Layer>> = Vec::new();
+        for layer in previous.iter().flat_map(|plan| &plan.layers) {
+            kept.push(self.keep(shown, &layer.paths));
+        }
+        kept.iter()
+            .flatten()
+            .for_each(|layer| take(&layer.group.nodes));
+        let mut new: Vec<Layer> = Vec::new();
+        for nodes in self.asked.sets() {
+            let known = kept.iter().flatten();
+            if !known
+                .clone()
+                .any(|layer| layer.reason == Reason::Asked && layer.group.nodes.contains(&nodes[0]))
+            {
+                take(nodes);
+                new.push(self.layer(self.by_name(nodes.iter().copied()), Reason::Asked));
+            }
+        }
+
+        let broken = kept.iter().filter(|layer| layer.is_none()).count();
+        while kept.iter().flatten().count() + new.len() + usize::from(!free.is_empty()) > self.most
+        {
+            let smallest = kept
+                .iter_mut()
+                .filter(|layer| {
+                    layer
+                        .as_ref()
+                        .is_some_and(|layer| layer.reason != Reason::Asked)
+                })
+                .min_by_key(|layer| layer.as_ref().map(|layer| layer.group.size));
+            let Some(layer) = smallest.and_then(Option::take) else {
+                break;
+            };
+            free.extend(layer.group.nodes);
+        }
+        let room = self.most - kept.iter().flatten().count() - new.len();
+        let free = self.by_name(free);
+        let most = self.budget(room, broken, &free, before);
+        let atoms = self.risks.alike(free);
+        let atoms = atoms.into_iter().map(|nodes| self.group(nodes)).collect();
+        for group in merge(&self.risks, atoms, most, self.min_size) {
+            let reason = self.reason(&group);
+            new.push(self.layer(self.by_name(group.nodes), reason));
+        }
+
+        let mut layers = self.stack(kept, new);
+        self.put_asked_in_order(&mut layers);
+        let mut plan = Plan::new(
+            self.closure,
+            layers
+                .iter()
+                .map(|layer| (layer.group.nodes.clone(), layer.reason.clone())),
+        );
+        for (planned, layer) in plan.layers.iter_mut().zip(&layers) {
+            planned.chance_per_mille = Some((layer.group.chance() * 1_000.0).round() as u16);
+        }
+        plan
+    }
+
+    fn group(&self, nodes: Vec<NodeIndex>) -> Group {
+        let sizes = nodes
+            .iter()
+            .map(|&node| self.closure.graph()[node].nar_size);
+        let size = sizes.sum();
+        Group::new(&self.risks, nodes, size)
+    }
+
+    fn layer(&self, nodes: Vec<NodeIndex>, reason: Reason) -> Layer {
+        Layer {
+            group: self.group(nodes),
+            reason,
+        }
+    }
+
+    /// By name, and by hash only where names are equal: a hash says nothing, and is another one
+    /// after each rebuild.
+    fn by_name(&self, nodes: impl IntoIterator<Item = NodeIndex>) -> Vec<NodeIndex> {
+        let mut nodes: Vec<NodeIndex> = nodes.into_iter().collect();
+        nodes.sort_by_key(|&node| {
+            let path = &self.closure.graph()[node].path;
+            (path.name(), path.hash())
+        });
+        nodes
+    }
+
+    /// A layer of the plan before, if all its paths are still there, and no other layer is asked
+    /// for that has some of them.
+    fn keep(&self, shown: &[NodeIndex], paths: &[StorePath]) -> Option<Layer> {
+        let nodes = paths
+            .iter()
+            .map(|path| {
+                self.closure
+                    .node(path)
+                    .filter(|node| shown.binary_search(node).is_ok())
+            })
+            .collect::<Option<Vec<NodeIndex>>>()?;
+        let reason = match self.asked.overlap(&nodes) {
+            _ if nodes.is_empty() => return None,
+            Overlap::None => Reason::Kept,
+            Overlap::Equal => Reason::Asked,
+            Overlap::Partial => return None,
+        };
+        Some(self.layer(nodes, reason))
+    }
+
+    /// How many layers the free paths may have. New packages may use what is left for later.
+    fn budget(
+        &self,
+        room: usize,
+        broken: usize,
+        free: &[NodeIndex],
+        before: &BTreeSet<&StorePath>,
+    ) -> usize {
+        let package = |path: &'_ StorePath| SourceName::parse(path.name()).package.to_owned();
+        let packages: BTreeSet<String> = before.iter().map(|path| package(path)).collect();
+        let added = free
+            .iter()
+            .map(|&node| package(&self.closure.graph()[node].path))
+            .filter(|package| !before.is_empty() && !packages.contains(package))
+            .count();
+        let reserve = if self.most < LEAST_TO_RESERVE {
+            0
+        } else {
+            (self.most / RESERVE).max(1)
+        };
+        room.min(room.saturating_sub(reserve).max(broken + added))
+            .max(1.min(room))
+    }
+
+    /// Layers in their order: those of the plan before up to the first that could not stay, and
+    /// above them the others.
+    fn stack(&self, kept: Vec<Option<Layer>>, new: Vec<Layer>) -> Vec<Layer> {
+        let in_place = kept.iter().take_while(|layer| layer.is_some()).count();
+        let mut kept = kept.into_iter();
+        let mut layers: Vec<Layer> = kept.by_ref().take(in_place).flatten().collect();
+        let mut below = self.risks.none();
+        for layer in &layers {
+            below.add(&layer.group.sources);
+        }
+        let rest: Vec<Layer> = kept.flatten().chain(new).collect();
+        let mut by_first_name: Vec<usize> = (0..rest.len()).collect();
+        by_first_name.sort_by_key(|&at| {
+            let first = rest[at].group.nodes.first();
+            first.map(|&node| {
+                let path = &self.closure.graph()[node].path;
+                (path.name(), path.hash())
+            })
+        });
+        let (groups, reasons): (Vec<Group>, Vec<Reason>) = by_first_name
+            .into_iter()
+            .map(|at| (rest[at].group.clone(), rest[at].reason.clone()))
+            .unzip();
+        for at in order(&self.risks, &below, &groups) {
+            layers.push(Layer {
+                group: groups[at].clone(),
+                reason: reasons[at].clone(),
+            });
+        }
+        layers
+    }
+
+    /// Layers that are asked for take each other's places until they are in the order asked for.
+    fn put_asked_in_order(&self, layers: &mut [Layer]) {
+        let asked = |layer: &Layer| {
+            let first = layer.group.nodes.first()?;
+            self.asked.position(*first)
+        };
+        let places: Vec<usize> = (0..layers.len())
+            .filter(|&at| asked(&layers[at]).is_some())
+            .collect();
+        for place in 0..places.len() {
+            let wanted = (place..places.len()).min_by_key(|&at| asked(&layers[places[at]]));
+            if let Some(wanted) = wanted {
+                layers.swap(places[place], places[wanted]);
+            }
+        }
+    }
+
+    fn reason(&self, group: &Group) -> Reason {
+        if group.nodes.iter().any(|&node| self.risks.is_root(node)) {
+            return Reason::Root;
+        }
+        let package =
+            |node: NodeIndex| SourceName::parse(self.closure.graph()[node].path.name()).package;
+        let packages: BTreeSet<&str> = group.nodes.iter().map(|&node| package(node)).collect();
+        if packages.len() == 1 {
+            return Reason::Large;
+        }
+        match self.risks.needed_by_all(&group.nodes) {
+            Some(node) => Reason::ChangesWith(package(node).to_owned()),
+            None => Reason::Small,
+        }
+    }
+}

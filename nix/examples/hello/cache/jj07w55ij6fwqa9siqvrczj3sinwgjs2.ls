@@ -1,0 +1,1 @@
+{"version":1,"root":{"type":"directory","entries":{"share":{"type":"directory","entries":{"greeting":{"type":"regular","size":28,"narOffset":368}}}}}}

@@ -1,0 +1,441 @@
+//! Images from binary caches: the same bytes as from a store, or one error and no image.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use image::Digest;
+use nix_compat::StoreDir;
+use nix_compat::tree::{Contents, Opened, TreeError, Trees as _, Visit};
+use sources::LocalStore;
+use tempfile::TempDir;
+
+use crate::golden;
+use crate::peer;
+use crate::peers::hello;
+use crate::program::{fail, stderr, stream_layered, succeed};
+
+/// Nix with a key to sign with, and a place for caches.
+struct Nix {
+    program: PathBuf,
+    directory: TempDir,
+}
+
+impl Nix {
+    fn find() -> Option<Self> {
+        let nix = Self {
+            program: peer::program("STREAM_LAYERED_TEST_NIX", "nix")?,
+            directory: TempDir::new().unwrap(),
+        };
+        let secret = nix.run(&["key", "generate-secret", "--key-name", "test-1"]);
+        fs::write(nix.path("secret"), secret).unwrap();
+        let public = Command::new(&nix.program)
+            .args(["--extra-experimental-features", "nix-command"])
+            .args(["key", "convert-secret-to-public"])
+            .stdin(fs::File::open(nix.path("secret")).unwrap())
+            .output()
+            .unwrap();
+        fs::write(nix.path("public"), public.stdout).unwrap();
+        Some(nix)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = Command::new(&self.program)
+            .args(["--extra-experimental-features", "nix-command"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            stderr(&output)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Copies a closure into a new cache, and gives its address.
+    fn copy(&self, name: &str, settings: &str, path: &Path) -> String {
+        let url = format!("file://{}", self.path(name).display());
+        let to = format!("{url}?{settings}");
+        self.run(&["copy", "--to", &to, path.to_str().unwrap()]);
+        url
+    }
+
+    /// Signs what a cache has.
+    fn sign(&self, url: &str, path: &Path) {
+        let (secret, path) = (self.path("secret"), path.to_str().unwrap());
+        let secret = secret.to_str().unwrap();
+        self.run(&["store", "sign", "--store", url, "-k", secret, "-r", path]);
+    }
+
+    /// The program, for a path in a cache that this key signed; what it spools goes into a
+    /// directory of its own.
+    fn stream(&self, url: &str, path: &Path) -> Command {
+        let spools = self.path("spools");
+        fs::create_dir_all(&spools).unwrap();
+        let mut command = stream_layered();
+        command
+            .args(["-q", "--store", url, "--trusted-key"])
+            .arg(format!("@{}", self.path("public").display()))
+            .arg(path)
+            .env("TMPDIR", spools);
+        command
+    }
+
+    /// The file of the cache that holds a path's NAR.
+    fn nar(&self, cache: &str, path: &Path) -> PathBuf {
+        let base_name = path.file_name().unwrap().to_str().unwrap();
+        let narinfo = self
+            .path(cache)
+            .join(format!("{}.narinfo", &base_name[..32]));
+        let text = fs::read_to_string(narinfo).unwrap();
+        let url = text.lines().find_map(|line| line.strip_prefix("URL: "));
+        self.path(cache).join(url.unwrap())
+    }
+}
+
+/// Serves a directory on the loopback device until the process ends.
+fn serve(directory: PathBuf) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let directory = directory.clone();
+            thread::spawn(move || {
+                let mut reader = BufReader::new(&stream);
+                loop {
+                    let mut name = None;
+                    loop {
+                        let mut line = String::new();
+                        match reader.read_line(&mut line) {
+                            Ok(count) if count > 2 => {}
+                            Ok(2) => break,
+                            _ => return,
+                        }
+                        if let Some(rest) = line.strip_prefix("GET /") {
+                            name = rest.split(' ').next().map(str::to_owned);
+                        }
+                    }
+                    let Ok(file) = fs::read(directory.join(name.unwrap_or_default())) else {
+                        let none = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
+                        let _ = (&stream).write_all(none.as_bytes());
+                        continue;
+                    };
+                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", file.len());
+                    let _ = (&stream).write_all(head.as_bytes());
+                    let _ = (&stream).write_all(&file);
+                }
+            });
+        }
+    });
+    format!("http://{address}")
+}
+
+#[test]
+fn images_are_those_of_the_store() {
+    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
+        return;
+    };
+    let expected = succeed(stream_layered().args(["-q", "--no-cache"]).arg(hello));
+    for compression in ["zstd", "xz", "none"] {
+        let settings = format!("compression={compression}&write-nar-listing=true");
+        let url = nix.copy(compression, &settings, hello);
+        nix.sign(&url, hello);
+        let memory = nix.path(&format!("memory-{compression}"));
+        for url in [url, serve(nix.path(compression))] {
+            let once = succeed(nix.stream(&url, hello).arg("--no-cache"));
+            assert!(once == expected, "{url} {compression}");
+            // Digests are taken, and then remembered: nothing is spooled, and needs no room.
+            for spools in [nix.path("spools"), nix.path("nowhere")] {
+                let mut command = nix.stream(&url, hello);
+                command.env("TMPDIR", spools).arg("--cache").arg(&memory);
+                assert!(succeed(&mut command) == expected, "{url} {compression}");
+            }
+            fs::remove_dir_all(&memory).unwrap();
+        }
+    }
+    assert_eq!(fs::read_dir(nix.path("spools")).unwrap().count(), 0);
+
+    let base_name = Path::new(hello.file_name().unwrap());
+    let url = format!(
+        "file://{},{}",
+        nix.path("xz").display(),
+        serve(nix.path("none"))
+    );
+    let mut command = nix.stream(&url, base_name);
+    assert!(succeed(command.args(["--no-cache", "--verify", "--jobs", "5"])) == expected);
+}
+
+#[test]
+fn what_no_trusted_key_signed_is_refused() {
+    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
+        return;
+    };
+    let url = nix.copy("cache", "compression=none", hello);
+    let error = fail(nix.stream(&url, hello).arg("--no-cache"), 1);
+    assert!(
+        error.contains("--trusted-key") && error.contains("--no-require-sigs"),
+        "{error}"
+    );
+
+    let mut unsigned = stream_layered();
+    unsigned.args(["--no-cache", "--store", &url, "--no-require-sigs"]);
+    let output = unsigned.arg(hello).output().unwrap();
+    assert!(output.status.success());
+    let said = stderr(&output);
+    assert!(
+        said.contains("warning: signatures are not required"),
+        "{said}"
+    );
+
+    nix.sign(&url, hello);
+    // A key of the same name that did not sign it.
+    let other = "test-1:CER3zxXbnBPunWGhSYfGoVsJhp6tD9leOIwS5xERj8M=";
+    let mut command = stream_layered();
+    command.args(["-q", "--store", &url, "--trusted-key", other]);
+    let error = fail(command.arg(hello), 1);
+    assert!(error.contains("its signatures are by test-1"), "{error}");
+
+    let mut command = stream_layered();
+    command.args(["-q", "--store", &url, "--trusted-key", "test-1"]);
+    let error = fail(command.arg(hello), 1);
+    assert!(error.contains("--trusted-key test-1"), "{error}");
+
+    // A reference in the narinfo is no longer what was signed.
+    let base_name = hello.file_name().unwrap().to_str().unwrap();
+    let narinfo = nix
+        .path("cache")
+        .join(format!("{}.narinfo", &base_name[..32]));
+    let text = fs::read_to_string(&narinfo).unwrap();
+    fs::write(&narinfo, text.replace("NarSize: ", "NarSize: 1")).unwrap();
+    let error = fail(&mut nix.stream(&url, hello), 1);
+    assert!(error.contains("is not signed by a trusted key"), "{error}");
+}
+
+#[test]
+fn a_damaged_nar_ends_without_an_image() {
+    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
+        return;
+    };
+    let memory = nix.path("memory");
+    let output = nix.path("image.tar");
+    for compression in ["zstd", "none"] {
+        let url = nix.copy(compression, &format!("compression={compression}"), hello);
+        nix.sign(&url, hello);
+        let mut whole = nix.stream(&url, hello);
+        succeed(whole.arg("--cache").arg(&memory));
+        let nar = nix.nar(compression, hello);
+        let right = fs::read(&nar).unwrap();
+        let mut changed = right.clone();
+        let middle = changed.len() / 2;
+        changed[middle] ^= 1;
+        let longer = [right.as_slice(), b"more"].concat();
+        for (what, wrong) in [
+            ("changed", &changed[..]),
+            ("cut", &right[..middle]),
+            ("longer", &longer),
+        ] {
+            fs::write(&nar, wrong).unwrap();
+            // The digest is taken, and is remembered.
+            for cache in [
+                vec![OsStr::new("--no-cache")],
+                vec!["--cache".as_ref(), memory.as_ref()],
+            ] {
+                let mut command = nix.stream(&url, hello);
+                let error = fail(command.args(cache).arg("-o").arg(&output), 1);
+                let name = nar.file_name().unwrap().to_str().unwrap();
+                assert!(error.contains(name), "{compression} {what}: {error}");
+                assert!(!output.exists(), "{compression} {what}");
+            }
+        }
+        fs::remove_file(&nar).unwrap();
+        let error = fail(nix.stream(&url, hello).arg("--no-cache"), 1);
+        assert!(error.contains("is not there"), "{error}");
+    }
+    assert_eq!(fs::read_dir(nix.path("spools")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_listing_is_held_to_its_nar() {
+    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
+        return;
+    };
+    let url = nix.copy("cache", "compression=none&write-nar-listing=true", hello);
+    nix.sign(&url, hello);
+    let base_name = hello.file_name().unwrap().to_str().unwrap();
+    let listing = nix.path("cache").join(format!("{}.ls", &base_name[..32]));
+    let text = fs::read_to_string(&listing).unwrap();
+    let wrong = text.replace("\"hello\"", "\"other\"");
+    assert_ne!(text, wrong);
+    fs::write(&listing, wrong).unwrap();
+    let output = nix.path("image.tar");
+    let mut command = nix.stream(&url, hello);
+    let error = fail(command.arg("--no-cache").arg("-o").arg(&output), 1);
+    assert!(
+        error.contains(".ls is not that of the path's NAR"),
+        "{error}"
+    );
+    assert!(!output.exists());
+    // What is no listing is passed over.
+    fs::write(&listing, "{").unwrap();
+    succeed(nix.stream(&url, hello).arg("--no-cache"));
+}
+
+#[test]
+fn what_cannot_be_a_store_is_said() {
+    let directory = TempDir::new().unwrap();
+    let url = format!("file://{}", directory.path().display());
+    let path = "/nix/store/h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0";
+    for (stores, code, expected) in [
+        (&[url.as_str()][..], 1, "nix-cache-info"),
+        (&["ssh://host"], 1, "ssh://host"),
+        (&["local", &url], 2, "--store local"),
+        (&["/", "/"], 2, "more than one store"),
+    ] {
+        let mut command = stream_layered();
+        for store in stores {
+            command.args(["--store", store]);
+        }
+        let error = fail(command.arg(path), code);
+        assert!(error.contains(expected), "{error}");
+    }
+    fs::write(
+        directory.path().join("nix-cache-info"),
+        "StoreDir: /nix/store\n",
+    )
+    .unwrap();
+    let error = fail(stream_layered().args(["--store", &url, path]), 1);
+    assert!(
+        error.contains(&format!("{path} is not in {url}")),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_hard_trees_make_the_same_layers() {
+    for name in golden::names() {
+        let laid_out = golden::lay_out(&name);
+        let cache = TempDir::new().unwrap();
+        fs::create_dir(cache.path().join("nar")).unwrap();
+        fs::write(
+            cache.path().join("nix-cache-info"),
+            "StoreDir: /nix/store\n",
+        )
+        .unwrap();
+        let store = LocalStore::below(laid_out.root.path());
+        for path in &laid_out.case.store {
+            add(cache.path(), &store, &path.name);
+        }
+        // The image's root and base are files beside the configuration, which lie in no cache.
+        let mut conf = laid_out.case.conf.clone();
+        for key in ["customisation_layer", "from_image"] {
+            if let Some(path) = conf[key].as_str().map(Path::new) {
+                conf[key] = store.locate(path).to_str().into();
+            }
+        }
+        let conf_file = cache.path().join("conf.json");
+        fs::write(&conf_file, conf.to_string()).unwrap();
+        let archive = cache.path().join("image.tar");
+        let mut command = stream_layered();
+        command
+            .args(["-q", "--no-cache", "--no-require-sigs", "--store"])
+            .arg(format!("file://{}", cache.path().display()))
+            .arg("--conf")
+            .arg(&conf_file)
+            .arg("-o")
+            .arg(&archive);
+        succeed(&mut command);
+        let expected: Vec<&str> = laid_out.diff_ids();
+        assert_eq!(golden::config_of(&archive).1, expected, "{name}");
+    }
+}
+
+/// Adds a store path of a store to a cache, unsigned.
+fn add(cache: &Path, store: &LocalStore, base_name: &str) {
+    let path = StoreDir::default().parse_base_name(base_name).unwrap();
+    let mut sorted = ByBytes::default();
+    store.files().visit(&path, &mut sorted).unwrap();
+    let nar = sorted.nar(path.as_str().len());
+    let hash = Digest::of(&nar);
+    let name = format!("nar/{}.nar", path.hash());
+    fs::write(cache.join(&name), &nar).unwrap();
+    let narinfo = format!(
+        "StorePath: {path}\nURL: {name}\nCompression: none\nNarHash: {hash}\nNarSize: {}\nReferences: \n",
+        nar.len()
+    );
+    fs::write(cache.join(format!("{}.narinfo", path.hash())), narinfo).unwrap();
+}
+
+enum Kept {
+    Directory,
+    File(bool, Vec<u8>),
+    Symlink(Vec<u8>),
+}
+
+/// A tree in the order of a NAR: that of its names' bytes, part by part.
+#[derive(Default)]
+struct ByBytes(std::collections::BTreeMap<Vec<Vec<u8>>, Kept>);
+
+impl ByBytes {
+    fn keep(&mut self, path: &[u8], kept: Kept) {
+        let parts = path.split(|&byte| byte == b'/').map(<[u8]>::to_vec);
+        self.0.insert(parts.collect(), kept);
+    }
+
+    fn nar(&self, root: usize) -> Vec<u8> {
+        let mut nar = nix_compat::nar::Writer::new(Vec::new());
+        for (parts, kept) in &self.0 {
+            let path = parts.join(&b'/');
+            let inside = path.get(root + 1..).unwrap_or_default();
+            match kept {
+                Kept::Directory => nar.directory(inside),
+                Kept::Symlink(target) => nar.symlink(inside, target),
+                Kept::File(executable, bytes) => nar.file(
+                    inside,
+                    *executable,
+                    bytes.len() as u64,
+                    &mut bytes.as_slice(),
+                ),
+            }
+            .unwrap();
+        }
+        nar.finish().unwrap()
+    }
+}
+
+impl Visit for ByBytes {
+    fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
+        self.keep(path, Kept::Directory);
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        path: &[u8],
+        executable: bool,
+        contents: &mut dyn Contents,
+    ) -> Result<(), TreeError> {
+        let mut bytes = Vec::new();
+        match contents.open()? {
+            Opened::File(mut file) => std::io::Read::read_to_end(&mut file, &mut bytes),
+            Opened::Stream(mut stream) => stream.read_to_end(&mut bytes),
+            _ => panic!("opened otherwise"),
+        }
+        .unwrap();
+        self.keep(path, Kept::File(executable, bytes));
+        Ok(())
+    }
+
+    fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
+        self.keep(path, Kept::Symlink(target.to_vec()));
+        Ok(())
+    }
+}

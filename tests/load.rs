@@ -1,0 +1,454 @@
+//! `load`, into engines that run.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::peer;
+use crate::program::{fail, stderr, stream_layered, succeed};
+
+/// An engine that the environment names.
+struct Engine {
+    client: String,
+    host: String,
+}
+
+impl Engine {
+    /// Docker's own store.
+    fn docker() -> Option<Self> {
+        Self::named(
+            "docker",
+            "STREAM_LAYERED_TEST_DOCKER",
+            "STREAM_LAYERED_TEST_DOCKER_HOST",
+        )
+    }
+
+    /// Docker with containerd's store.
+    fn containerd() -> Option<Self> {
+        Self::named(
+            "docker with containerd's store",
+            "STREAM_LAYERED_TEST_DOCKER",
+            "STREAM_LAYERED_TEST_CONTAINERD_DOCKER_HOST",
+        )
+    }
+
+    fn podman() -> Option<Self> {
+        Self::named(
+            "podman",
+            "STREAM_LAYERED_TEST_PODMAN",
+            "STREAM_LAYERED_TEST_PODMAN_HOST",
+        )
+    }
+
+    fn named(what: &str, client: &str, host: &str) -> Option<Self> {
+        Some(Self {
+            client: peer::setting(client, what)?,
+            host: peer::setting(host, what)?,
+        })
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.client);
+        if self.client.ends_with("podman") {
+            command.args(["--remote", "--url", &self.host]);
+        } else {
+            command.args(["--host", &self.host]);
+        }
+        command.args(words);
+        command
+    }
+
+    fn run(&self, words: &[&str]) -> String {
+        String::from_utf8(succeed(&mut self.command(words))).unwrap()
+    }
+}
+
+/// The image that says hello, in bytes that no engine has seen.
+struct Hello {
+    directory: TempDir,
+    name: String,
+}
+
+const APP: &str = "h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0";
+const GREETING: &str = "jj07w55ij6fwqa9siqvrczj3sinwgjs2-greeting-1.0";
+
+impl Hello {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let hello = Self {
+            directory: TempDir::new().unwrap(),
+            name: format!("stream-layered-load-{}-{number}", std::process::id()),
+        };
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hello");
+        let mut copy = Command::new("cp");
+        succeed(
+            copy.arg("-r")
+                .arg(example.join("store"))
+                .arg(hello.directory.path()),
+        );
+        fs::copy(example.join("closure.json"), hello.closure()).unwrap();
+        hello.change(GREETING, &format!("I am {}\n", hello.name));
+        hello.change(APP, &hello.name);
+        hello
+    }
+
+    fn closure(&self) -> PathBuf {
+        self.directory.path().join("closure.json")
+    }
+
+    fn file(&self, path: &str) -> PathBuf {
+        let file = if path == APP {
+            "bin/hello"
+        } else {
+            "share/greeting"
+        };
+        let store = self.directory.path().join("store/nix/store");
+        store.join(path).join(file)
+    }
+
+    /// Adds to a store path's file, and says in the closure that it is another one.
+    fn change(&self, path: &str, text: &str) {
+        self.append(path, text.as_bytes());
+        let closure = fs::read_to_string(self.closure()).unwrap();
+        let mut paths: serde_json::Value = serde_json::from_str(&closure).unwrap();
+        for info in paths.as_array_mut().unwrap() {
+            if info["path"].as_str().unwrap().ends_with(path) {
+                let hash = crate::program::sha256(&self.file(path));
+                info["narHash"] = format!("sha256:{hash}").into();
+            }
+        }
+        fs::write(self.closure(), paths.to_string()).unwrap();
+    }
+
+    fn append(&self, path: &str, bytes: &[u8]) {
+        let file = self.file(path);
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        let mut file = File::options().append(true).open(file).unwrap();
+        file.write_all(bytes).unwrap();
+    }
+
+    /// `COMMAND` of the image, with the name and this tag.
+    fn program(&self, command: &str, tag: &str) -> Command {
+        let mut program = stream_layered();
+        let of = self.directory.path();
+        program.args([command, "--strategy", "popularity", "-t"]);
+        program.arg(format!("{}:{tag}", self.name));
+        program.arg("--store").arg(of.join("store"));
+        program.arg("--closure").arg(self.closure());
+        program.env("STREAM_LAYERED_CACHE", of.join("cache"));
+        program.arg(format!("/nix/store/{APP}"));
+        program
+    }
+
+    fn load(&self, host: &str, tag: &str) -> Loaded {
+        let output = self.load_command(host, tag).output().unwrap();
+        Loaded::new(&output)
+    }
+
+    fn load_command(&self, host: &str, tag: &str) -> Command {
+        let mut program = self.program("load", tag);
+        program.env("DOCKER_HOST", host);
+        program.env_remove("CONTAINER_HOST");
+        program
+    }
+
+    /// The id that `stream` gives.
+    fn streamed_id(&self) -> String {
+        let output = self.program("stream", "1").output().unwrap();
+        let text = stderr(&output);
+        let id = text.lines().find(|line| line.starts_with("sha256:"));
+        id.unwrap_or_else(|| panic!("no id: {text}")).to_owned()
+    }
+
+    fn reference(&self, tag: &str) -> String {
+        format!("{}:{tag}", self.name)
+    }
+}
+
+/// What `load` said.
+struct Loaded {
+    id: String,
+    present: usize,
+    sent: usize,
+    text: String,
+}
+
+impl Loaded {
+    fn new(output: &Output) -> Self {
+        let text = stderr(output);
+        assert!(output.status.success(), "{text}");
+        let last = text.lines().last().unwrap();
+        let numbers = last.split(' ').filter_map(|word| word.parse().ok());
+        let numbers: Vec<usize> = numbers.take(2).collect();
+        Self {
+            id: String::from_utf8_lossy(&output.stdout).trim().to_owned(),
+            present: numbers[0],
+            sent: numbers[1],
+            text,
+        }
+    }
+}
+
+/// Loads, loads again, changes the application and loads; `above` layers stand above it and count
+/// as changed as well.
+fn loads_only_what_changed(engine: &Engine, above: usize) -> Hello {
+    let hello = Hello::new();
+    let first = hello.load(&engine.host, "1");
+    assert!(first.sent >= 2, "{}", first.text);
+    assert_eq!(first.present + first.sent, 3);
+    assert_eq!(first.id, hello.streamed_id());
+    let again = hello.load(&engine.host, "1");
+    assert_eq!((again.present, again.sent), (3, 0), "{}", again.text);
+    assert_eq!(again.id, first.id);
+    // Another name is no reason to send anything.
+    assert_eq!(hello.load(&engine.host, "other").sent, 0);
+    hello.change(APP, "changed");
+    // What is known and there is not read: the greeting would have another length.
+    hello.append(GREETING, b"and nobody reads this");
+    let changed = hello.load(&engine.host, "2");
+    assert_eq!(
+        (changed.present, changed.sent),
+        (2 - above, 1 + above),
+        "{}",
+        changed.text
+    );
+    assert!(!changed.text.contains("seemed to have"), "{}", changed.text);
+    assert_ne!(changed.id, first.id);
+    hello
+}
+
+fn says_hello(engine: &Engine, hello: &Hello, tag: &str) {
+    let words = ["run", "--rm", "--network", "none", &hello.reference(tag)];
+    let said = engine.run(&words);
+    assert!(said.ends_with(&format!("I am {}\n", hello.name)), "{said}");
+}
+
+#[test]
+fn docker_takes_the_layers_from_the_changed_one_up() {
+    let Some(engine) = Engine::docker() else {
+        return;
+    };
+    let hello = loads_only_what_changed(&engine, 1);
+    for tag in ["1", "other", "2"] {
+        says_hello(&engine, &hello, tag);
+    }
+    let id = engine.run(&[
+        "image",
+        "inspect",
+        "--format",
+        "{{.Id}}",
+        &hello.reference("1"),
+    ]);
+    let other = engine.run(&[
+        "image",
+        "inspect",
+        "--format",
+        "{{.Id}}",
+        &hello.reference("other"),
+    ]);
+    assert_eq!(id, other);
+    remove(&engine, &hello, &["1", "other", "2"]);
+}
+
+#[test]
+fn containerds_store_takes_the_changed_layer() {
+    let Some(engine) = Engine::containerd() else {
+        return;
+    };
+    let hello = loads_only_what_changed(&engine, 0);
+    for tag in ["1", "other", "2"] {
+        says_hello(&engine, &hello, tag);
+    }
+    is_saved_whole(&engine, &hello.reference("2"));
+    let all = engine.run(&["image", "ls", "--all"]);
+    let own = format!("stream-layered-probe:{}-", std::process::id());
+    assert!(!all.contains(&own), "{all}");
+    remove(&engine, &hello, &["1", "other", "2"]);
+}
+
+#[test]
+fn podman_takes_the_changed_layer() {
+    let Some(engine) = Engine::podman() else {
+        return;
+    };
+    let hello = loads_only_what_changed(&engine, 0);
+    let format = ["image", "inspect", "--format", "{{.Id}} {{.RepoTags}}"];
+    let image = engine.run(&[&format[..], &[&hello.reference("2")]].concat());
+    assert!(
+        image.contains(&format!("localhost/{}:2", hello.name)),
+        "{image}"
+    );
+    remove(&engine, &hello, &["1", "other", "2"]);
+}
+
+/// Compressed layers of a registry have other digests: the same layers, unpacked and ready to run,
+/// make no whole image.
+#[test]
+fn an_image_over_one_from_a_registry_is_whole() {
+    let (Some(classic), Some(engine)) = (Engine::docker(), Engine::containerd()) else {
+        return;
+    };
+    let Some(registry) = peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry") else {
+        return;
+    };
+    let mut hello = Hello::new();
+    hello.name = format!("{registry}/{}", hello.name);
+    hello.load(&classic.host, "1");
+    classic.run(&["push", "--quiet", &hello.reference("1")]);
+    engine.run(&["pull", "--quiet", &hello.reference("1")]);
+    let loaded = hello.load(&engine.host, "2");
+    assert!(loaded.sent >= 2, "{}", loaded.text);
+    assert!(!loaded.text.contains("seemed to have"), "{}", loaded.text);
+    is_saved_whole(&engine, &hello.reference("2"));
+    engine.run(&["push", "--quiet", &hello.reference("2")]);
+    remove(&classic, &hello, &["1"]);
+    remove(&engine, &hello, &["1", "2"]);
+}
+
+/// Every layer that the saved image names is there.
+fn is_saved_whole(engine: &Engine, reference: &str) {
+    let directory = TempDir::new().unwrap();
+    let archive = directory.path().join("image.tar");
+    engine.run(&["save", "--output", archive.to_str().unwrap(), reference]);
+    let tar = |words: &[&str]| {
+        let mut tar = Command::new("tar");
+        succeed(tar.arg("--file").arg(&archive).args(words))
+    };
+    let manifest = tar(&["--extract", "--to-stdout", "manifest.json"]);
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let members = String::from_utf8(tar(&["--list"])).unwrap();
+    let layers = manifest[0]["Layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 3);
+    for layer in layers {
+        let layer = layer.as_str().unwrap();
+        assert!(members.lines().any(|member| member == layer), "{layer}");
+    }
+}
+
+fn remove(engine: &Engine, hello: &Hello, tags: &[&str]) {
+    let names: Vec<String> = tags.iter().map(|tag| hello.reference(tag)).collect();
+    let mut words = vec!["rmi", "--force"];
+    words.extend(names.iter().map(String::as_str));
+    engine.run(&words);
+}
+
+/// Between the question what is there and the sending of the rest, others may remove an image.
+#[test]
+fn everything_is_sent_where_an_image_is_removed_meanwhile() {
+    let Some(engine) = Engine::docker() else {
+        return;
+    };
+    let hello = Hello::new();
+    hello.load(&engine.host, "1");
+    hello.change(APP, "changed");
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let path = engine.host.strip_prefix("unix://").unwrap().to_owned();
+    let name = hello.reference("1");
+    let before_load = engine.command(&["rmi", "--force", &name]);
+    thread::spawn(move || pass_on(&listener, &path, before_load));
+    let loaded = hello.load(&format!("unix://{}", socket.display()), "2");
+    assert!(loaded.text.contains("all are sent"), "{}", loaded.text);
+    assert_eq!((loaded.present, loaded.sent), (0, 3), "{}", loaded.text);
+    says_hello(&engine, &hello, "2");
+    remove(&engine, &hello, &["2"]);
+}
+
+/// Passes connections on to an engine; before the first image is loaded, `command` is run.
+fn pass_on(listener: &UnixListener, path: &str, mut command: Command) {
+    let mut is_first = true;
+    for client in listener.incoming() {
+        let mut client = client.unwrap();
+        let mut engine = UnixStream::connect(path).unwrap();
+        let mut start = [0; 17];
+        client.read_exact(&mut start).unwrap();
+        if start == *b"POST /images/load" && is_first {
+            is_first = false;
+            succeed(&mut command);
+        }
+        engine.write_all(&start).unwrap();
+        let ends = (client.try_clone().unwrap(), engine.try_clone().unwrap());
+        thread::spawn(move || copy(ends.0, ends.1));
+        thread::spawn(move || copy(engine, client));
+    }
+}
+
+/// Copies until one end is closed; either may go first.
+fn copy(mut from: UnixStream, mut to: UnixStream) {
+    let _ = io::copy(&mut from, &mut to);
+    let _ = to.shutdown(Shutdown::Write);
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_named() {
+    let hello = Hello::new();
+    let mut command = hello.load_command("unix:///there/is/none.sock", "1");
+    let line = fail(&mut command, 1);
+    assert!(
+        line.contains("DOCKER_HOST=/there/is/none.sock: not there"),
+        "{line}"
+    );
+    assert!(line.contains("start one"), "{line}");
+    let line = fail(&mut hello.load_command("ssh://me@there", "1"), 1);
+    assert!(
+        line.contains("DOCKER_HOST=ssh://me@there: unix:///path/of/socket"),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_engine_that_does_not_like_the_name_says_so() {
+    let Some(engine) = Engine::docker() else {
+        return;
+    };
+    let mut hello = Hello::new();
+    hello.name = "Upper".to_owned();
+    let line = fail(&mut hello.load_command(&engine.host, "1"), 1);
+    assert!(line.contains("must be lowercase"), "{line}");
+}
+
+/// An engine whose disk is full says so at once, and takes no more.
+#[test]
+fn an_answer_before_the_end_is_told() {
+    let hello = Hello::new();
+    hello.append(GREETING, &vec![0; 16 << 20]);
+    let directory = TempDir::new().unwrap();
+    let socket = directory.path().join("engine.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut start = [0; 300];
+            let count = client.read(&mut start).unwrap();
+            let request = String::from_utf8_lossy(&start[..count]).into_owned();
+            let (status, body) = if request.starts_with("POST /images/load") {
+                (
+                    "500 Internal Server Error",
+                    r#"{"message":"no space left on device"}"#,
+                )
+            } else if request.starts_with("GET /images/json") {
+                ("200 OK", "[]")
+            } else if request.starts_with("GET /images/") {
+                ("404 Not Found", r#"{"message":"No such image"}"#)
+            } else {
+                ("200 OK", "{}")
+            };
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+            client.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let host = format!("unix://{}", socket.display());
+    let line = fail(&mut hello.load_command(&host, "1"), 1);
+    assert!(line.ends_with("says: no space left on device"), "{line}");
+}
