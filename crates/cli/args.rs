@@ -157,7 +157,7 @@ pub struct PushArgs {
     /// Write the digest of the image to this file.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub digest_file: Option<PathBuf>,
-    /// Blobs that are sent at once [default: 4], and threads that compress each [default:
+    /// Blobs that are sent at once [default: 4], and threads that compress layers [default:
     /// $NIX_BUILD_CORES, or one for each processor].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,

@@ -7,6 +7,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use nix_compat::tree::Trees;
 
 use super::document::layer_media_type;
+use super::permits::Permits;
 use crate::base::{BaseLayer, BaseReader};
 use crate::digest::DigestWriter;
 use crate::layer_cache::LayerKey;
@@ -35,6 +36,7 @@ pub struct LayerBlobs<'a> {
     compression: Compression,
     jobs: NonZeroUsize,
     known: Vec<Known>,
+    permits: Permits,
     /// A reader of the base image that is not in use: reading on is cheaper than anew.
     base: Mutex<Option<BaseReader<'a>>>,
 }
@@ -69,6 +71,7 @@ impl<'a> LayerBlobs<'a> {
             layers,
             compression,
             jobs,
+            permits: Permits::new(jobs),
             base: Mutex::new(None),
         };
         for (index, layer) in blobs.layers.iter().enumerate() {
@@ -198,6 +201,7 @@ impl<'a> LayerBlobs<'a> {
     /// The layer cannot be read, `out` cannot be written, or the blob is not the one that was
     /// known: what was written is of no use then.
     pub fn write(&self, index: usize, out: impl Write) -> Result<LayerBlob, Error> {
+        let _permit = self.permits.take();
         let mut out = Hashed {
             out,
             digest: DigestWriter::default(),

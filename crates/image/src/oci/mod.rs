@@ -11,6 +11,7 @@ mod layer_blobs;
 mod layout;
 mod layout_image;
 mod memory;
+mod permits;
 mod reader;
 
 use std::collections::BTreeMap;
