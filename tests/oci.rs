@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::docker::Docker;
 use crate::peer;
-use crate::program::{fail, sha256, succeed};
+use crate::program::{fail, sha256, stderr, succeed};
 
 /// Writes the app into a layout.
 fn layout(app: &App, name: &str, more: &[&str]) {
@@ -212,8 +212,15 @@ fn podman_pulls_a_layout() {
     let app = App::new(1 << 20);
     layout(&app, "app:1", &[]);
     let at = app.directory().join("layout");
-    let source = format!("oci:{}:1", at.display());
-    let id = succeed(Command::new(&podman).args(["pull", "-q", &source]));
+    // podman makes the image's name of the path, and names have small letters.
+    let link = std::env::temp_dir().join(format!("stream-layered-test-{}", std::process::id()));
+    std::os::unix::fs::symlink(&at, &link).unwrap();
+    let source = format!("oci:{}:1", link.display());
+    let pulled = Command::new(&podman).args(["pull", "-q", &source]).output();
+    fs::remove_file(&link).unwrap();
+    let pulled = pulled.unwrap();
+    assert!(pulled.status.success(), "{}", stderr(&pulled));
+    let id = pulled.stdout;
     let id = String::from_utf8(id).unwrap().trim().to_owned();
     assert_eq!(
         manifest(&at, "1")["config"]["digest"],
