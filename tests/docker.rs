@@ -36,6 +36,19 @@ impl Docker {
         })
     }
 
+    /// Where the engine listens.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// An image that is there already; it is removed when this is dropped.
+    pub fn image(&self, name: &str) -> Loaded<'_> {
+        Loaded {
+            docker: self,
+            name: name.to_owned(),
+        }
+    }
+
     /// Loads an archive in a file, as `docker load < FILE` does.
     pub fn load(&self, archive: &Path) -> Loaded<'_> {
         self.loaded(

@@ -27,6 +27,8 @@ pub struct ImageInput {
     pub store: Store,
     /// NAR hashes of the store paths, where they are known.
     pub nar_hashes: BTreeMap<StorePath, NarHash>,
+    /// Annotations that came with the image's configuration.
+    pub annotations: BTreeMap<String, String>,
     /// What the user should know before.
     pub warnings: Vec<String>,
 }
@@ -40,6 +42,7 @@ pub fn resolve(args: &ImageArgs) -> Result<ImageInput> {
         Some(file) => {
             let bytes = input::read_input(&file)?;
             let conf = Conf::parse(&bytes, now).with_context(|| format!("{}", file.display()))?;
+            let annotations = conf.annotations.clone();
             let mut image = conf.into_image(|path| store.locate(path))?;
             if let [of_conf] = image.repo_tags.as_mut_slice() {
                 *of_conf = repo_tag(&args.names, of_conf)?;
@@ -49,6 +52,7 @@ pub fn resolve(args: &ImageArgs) -> Result<ImageInput> {
                 image,
                 store,
                 nar_hashes,
+                annotations,
                 warnings: Vec::new(),
             })
         }
@@ -115,6 +119,7 @@ fn from_options(args: &ImageArgs, store: Store, now: Timestamp) -> Result<ImageI
         image,
         store,
         nar_hashes,
+        annotations: BTreeMap::new(),
         warnings,
     })
 }

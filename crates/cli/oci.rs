@@ -15,19 +15,25 @@ use crate::progress::Progress;
 /// Writes into the layout in a directory.
 pub fn write_layout(
     args: &StreamArgs,
+    annotations: &BTreeMap<String, String>,
     blobs: &LayerBlobs<'_>,
     directory: &Path,
 ) -> Result<Summary> {
-    watched(args, |options| {
+    watched(args, annotations, |options| {
         layout(blobs, directory, options)
             .with_context(|| format!("cannot write the image to {}", directory.display()))
     })
 }
 
 /// Writes an archive of a layout.
-pub fn write_archive(args: &StreamArgs, blobs: &LayerBlobs<'_>, file: File) -> Result<Summary> {
+pub fn write_archive(
+    args: &StreamArgs,
+    annotations: &BTreeMap<String, String>,
+    blobs: &LayerBlobs<'_>,
+    file: File,
+) -> Result<Summary> {
     const CONTEXT: &str = "cannot write the image";
-    watched(args, |options| {
+    watched(args, annotations, |options| {
         let mut output = Output::new(file).context(CONTEXT)?;
         let summary = archive(blobs, &mut output, options)?;
         output.finish().context(CONTEXT)?;
@@ -37,11 +43,12 @@ pub fn write_archive(args: &StreamArgs, blobs: &LayerBlobs<'_>, file: File) -> R
 
 fn watched(
     args: &StreamArgs,
+    annotations: &BTreeMap<String, String>,
     write: impl FnOnce(&Options<'_>) -> Result<Summary>,
 ) -> Result<Summary> {
     let progress = Progress::new(args.quiet);
     let summary = write(&Options {
-        annotations: &annotations(&args.annotation)?,
+        annotations,
         verify: args.verify,
         index: args.index,
         destination: &progress,
@@ -50,14 +57,21 @@ fn watched(
     summary
 }
 
-/// `--annotation`.
-pub fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>> {
-    let pair = |text: &String| {
+/// `--annotation`, over those that came with the image's configuration.
+pub fn annotations(
+    texts: &[String],
+    of_conf: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>> {
+    let pair = |text: &String| -> Result<(String, String)> {
         let (name, value) = text
             .split_once('=')
             .filter(|(name, _)| !name.is_empty())
             .ok_or_else(|| UsageError(format!("--annotation {text}: NAME=VALUE was expected")))?;
         Ok((name.to_owned(), value.to_owned()))
     };
-    texts.iter().map(pair).collect()
+    let mut annotations = of_conf.clone();
+    for text in texts {
+        annotations.extend([pair(text)?]);
+    }
+    Ok(annotations)
 }

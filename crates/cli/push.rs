@@ -28,9 +28,9 @@ use crate::stream::jobs;
 
 /// Runs the command.
 pub fn run(args: &PushArgs) -> Result<()> {
-    let annotations = annotations(&args.annotation)?;
     let client = registries::client(&args.image.registry)?;
     let input = image_input::resolve(&args.image)?;
+    let annotations = annotations(&args.annotation, &input.annotations)?;
     if !args.quiet {
         for warning in &input.warnings {
             eprintln!("warning: {warning}");

@@ -45,6 +45,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
             eprintln!("warning: {warning}");
         }
     }
+    let annotations = oci::annotations(&args.annotation, &input.annotations)?;
     let mut memory = LayerMemory::open(&args.cache, &input);
     let place = match &args.output {
         Some(path) if !is_directory => Some(Place::create(path)?),
@@ -80,8 +81,10 @@ pub fn run(args: &StreamArgs) -> Result<()> {
             jobs(args.jobs),
         )?)?;
         let summary = match &args.output {
-            Some(directory) if is_directory => oci::write_layout(args, &blobs, directory)?,
-            _ => oci::write_archive(args, &blobs, file()?)?,
+            Some(directory) if is_directory => {
+                oci::write_layout(args, &annotations, &blobs, directory)?
+            }
+            _ => oci::write_archive(args, &annotations, &blobs, file()?)?,
         };
         let id = summary.documents.image_id;
         finish(

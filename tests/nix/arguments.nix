@@ -23,6 +23,12 @@ let
       hello
     ];
   };
+  pipeline = [
+    [
+      "subcomponent_out"
+      [ bash ]
+    ]
+  ];
   evaluated = image: {
     inherit (image)
       imageName
@@ -145,6 +151,7 @@ in
       contents = [ busybox ];
     };
     strategy = plain { strategy = "best"; };
+    layeringPipeline = plain { layeringPipeline = [ [ "no_such_thing" ] ]; };
     owners = plain { owners."/nothing" = "1:1"; };
     modes = plain {
       contents = [ hello ];
@@ -239,6 +246,11 @@ in
       maxLayers = 3;
     }
   );
+  # Store paths in a pipeline may be packages.
+  layeringPipeline = streamLayeredImage (some // { layeringPipeline = pipeline; });
+  layeringPipelineFile = streamLayeredImage (
+    some // { layeringPipeline = writeText "pipeline.json" (builtins.toJSON pipeline); }
+  );
   labels = plain {
     config.Labels = {
       a = "config";
@@ -279,6 +291,12 @@ in
   };
   # No commands, so nothing but the program makes the layer.
   modesAlone = plain { modes."/tmp/" = "1777"; };
+  toLoad = streamLayeredImage {
+    name = "to-load";
+    tag = "latest";
+    config.Cmd = [ "${hello}/bin/hello" ];
+  };
+  stable = streamLayeredImage (some // { strategy = "stable"; });
   digestsOff = streamLayeredImage (some // { digests = false; });
   # Such a script as nixpkgs' makeWrapper writes.
   resultOfNixpkgs = runCommand "stream-some" { } ''

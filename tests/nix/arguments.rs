@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::Nix;
 use super::archive::Archive;
+use crate::docker::Docker;
+use crate::peer;
 
 const FILE: &str = "arguments.nix";
 
@@ -100,6 +102,7 @@ fn mistakes_that_only_the_build_can_see_are_told() {
             "maxLayers = 4: 4 layers of fromImage and 1 of the image's root leave none",
         ),
         ("strategy", "strategy `best` is not known"),
+        ("layeringPipeline", "no_such_thing"),
         (
             "owners",
             "owners.\"/nothing\" matches nothing in the image's root",
@@ -293,6 +296,95 @@ fn strategy_is_another_planner() {
         bottom.contains("-glibc-2'") && !bottom.contains(", "),
         "{bottom}"
     );
+}
+
+#[test]
+fn layering_pipeline_says_what_a_layer_is() {
+    let Some(nix) = Nix::find() else { return };
+    for attribute in ["layeringPipeline", "layeringPipelineFile"] {
+        let layers = read_json(&nix.build(FILE, &format!("{attribute}.conf.layersJsonFile")));
+        let name = |path: &Value| path.as_str().unwrap()[44..].to_owned();
+        let names = |layer: &Value| -> Vec<String> {
+            let mut names: Vec<String> = layer.as_array().unwrap().iter().map(name).collect();
+            names.sort();
+            names
+        };
+        let names: Vec<Vec<String>> = layers.as_array().unwrap().iter().map(names).collect();
+        assert_eq!(
+            names,
+            [vec!["bash-1", "glibc-2"], vec!["hello-2.12"]],
+            "{attribute}"
+        );
+        assert_eq!(archive(&nix, attribute).diff_ids().len(), 3);
+    }
+}
+
+#[test]
+fn stable_is_a_strategy() {
+    let Some(nix) = Nix::find() else { return };
+    let image = archive(&nix, "stable");
+    assert_eq!(image.store_paths(), ["bash-1", "glibc-2", "hello-2.12"]);
+}
+
+#[test]
+fn oci_is_a_layout_with_the_annotations() {
+    let Some(nix) = Nix::find() else { return };
+    let layout = nix.build(FILE, "annotations.oci");
+    let blob = |descriptor: &Value| {
+        let (_, hex) = descriptor["digest"]
+            .as_str()
+            .unwrap()
+            .split_once(':')
+            .unwrap();
+        layout.join("blobs/sha256").join(hex)
+    };
+    let index = read_json(&layout.join("index.json"));
+    let manifest = read_json(&blob(&index["manifests"][0]));
+    let annotations = json!({"org.opencontainers.image.title": "An image"});
+    assert_eq!(manifest["annotations"], annotations);
+    assert!(
+        manifest["layers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|layer| blob(layer).is_file())
+    );
+}
+
+#[test]
+fn load_and_push_are_programs_of_the_image() {
+    let Some(nix) = Nix::find() else { return };
+    let Some(docker) = Docker::find() else { return };
+    let Some(registry) = peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry") else {
+        return;
+    };
+    let load = nix.build(FILE, "toLoad.load").join("bin/load-to-load");
+    let output = Command::new(load)
+        .env("DOCKER_HOST", docker.host())
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(
+        docker.image("to-load:latest").run(&[], &[]),
+        "Hello, world!\n"
+    );
+    let push = nix.build(FILE, "toLoad.push").join("bin/push-to-load");
+    let reference = format!("{registry}/nix/to-load:latest");
+    let output = Command::new(push)
+        .args([&reference, "--plain-http"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let pushed = String::from_utf8(output.stdout).unwrap();
+    assert!(pushed.contains("@sha256:"), "{pushed}");
 }
 
 #[test]

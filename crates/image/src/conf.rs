@@ -1,6 +1,7 @@
 //! The configuration that the Nix side writes for an image: nixpkgs' `conf.json`, and ours, which
 //! is the same with a few more keys.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use nix_compat::StoreDir;
@@ -32,6 +33,8 @@ pub struct Conf {
     pub created: Timestamp,
     /// Time and owner of files.
     pub rules: TarRules,
+    /// Annotations of the image's manifest, for formats that have them. Ours alone.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Why a configuration cannot be used.
@@ -79,6 +82,8 @@ struct Raw {
     gid: Value,
     uname: String,
     gname: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
 }
 
 /// What our Nix side adds for each of the store layers.
@@ -135,6 +140,7 @@ impl Conf {
             from_image: raw.from_image,
             customisation_layer: raw.customisation_layer,
             repo_tag: raw.repo_tag,
+            annotations: raw.annotations,
         })
     }
 
