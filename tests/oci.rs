@@ -210,8 +210,16 @@ fn podman_pulls_a_layout() {
         return;
     };
     let app = App::new(1 << 20);
-    layout(&app, "app:1", &[]);
-    let at = app.directory().join("layout");
+    // podman makes a name of the path, and names have small letters.
+    let small = format!("stream-layered-test-{}-", std::process::id());
+    let directory = tempfile::Builder::new()
+        .prefix(&small)
+        .rand_bytes(0)
+        .tempdir()
+        .unwrap();
+    let at = directory.path().join("layout");
+    let stream = ["stream", "--format", "oci", "-t", "app:1"];
+    succeed(app.command(&stream).arg("-o").arg(&at));
     let source = format!("oci:{}:1", at.display());
     let id = succeed(Command::new(&podman).args(["pull", "-q", &source]));
     let id = String::from_utf8(id).unwrap().trim().to_owned();

@@ -311,11 +311,11 @@ struct Watcher<'a> {
 
 impl Observer for Watcher<'_> {
     fn event(&self, name: &str, event: &Event<'_>) {
-        self.progress.event(name, event);
         if let Event::Arrived(_) = event {
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             // Without it, the next run takes longer.
             let _ = memory.keep_blobs(self.blobs);
         }
+        self.progress.event(name, event);
     }
 }
