@@ -211,7 +211,7 @@ fn podman_pulls_a_layout() {
     };
     let app = App::new(1 << 20);
     // podman makes a name of the path, and names have small letters.
-    let small = format!("stream-layered-test-{}-", std::process::id());
+    let small = format!("stream-layered-test-{}", std::process::id());
     let directory = tempfile::Builder::new()
         .prefix(&small)
         .rand_bytes(0)
