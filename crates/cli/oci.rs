@@ -30,7 +30,7 @@ pub fn write_archive(args: &StreamArgs, blobs: &LayerBlobs<'_>, file: File) -> R
     watched(args, |options| {
         let mut output = Output::new(file).context(CONTEXT)?;
         let summary = archive(blobs, &mut output, options)?;
-        output.finish().context(CONTEXT)?;
+        output.finish().map_err(image::Error::Output)?;
         Ok(summary)
     })
 }
