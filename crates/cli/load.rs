@@ -10,6 +10,7 @@ use image::{Layer, LayerDigest};
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::args::{EngineArg, LoadArgs};
+use crate::console::{self, say};
 use crate::image_input;
 use crate::layer_memory::LayerMemory;
 use crate::stream::jobs;
@@ -25,9 +26,9 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     let mut input = image_input::resolve(&args.image)?;
     if !args.quiet {
         for warning in &input.warnings {
-            eprintln!("warning: {warning}");
+            say!("warning: {warning}");
         }
-        eprintln!("loading into {}", engine.name());
+        say!("loading into {}", engine.name());
     }
     let mut memory = LayerMemory::open(&args.cache, &input);
     memory.recall(&mut input.image);
@@ -48,16 +49,15 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     if let Err(error) = memory.keep(&loaded.layers)
         && !args.quiet
     {
-        eprintln!("warning: the digests of this image's layers are not kept: {error:#}");
+        say!("warning: the digests of this image's layers are not kept: {error:#}");
     }
     if !args.quiet {
         for tag in &input.image.repo_tags {
-            eprintln!("{tag}");
+            say!("{tag}");
         }
-        eprintln!("{}", end_line(&loaded));
+        say!("{}", end_line(&loaded));
     }
-    println!("{}", loaded.image_id);
-    Ok(())
+    console::print(format!("{}\n", loaded.image_id))
 }
 
 /// `12 layers present, 2 sent, 3.1 MB of 1.6 GB`.
@@ -113,7 +113,7 @@ impl Observer for Progress {
         self.bar.set_length(bytes);
         self.is_sent.store(false, Ordering::Relaxed);
         if self.lines {
-            eprintln!("{layers} of {of} layers are sent, {}", DecimalBytes(bytes));
+            say!("{layers} of {of} layers are sent, {}", DecimalBytes(bytes));
         }
     }
 
@@ -125,7 +125,7 @@ impl Observer for Progress {
             DecimalBytes(digest.size)
         );
         if self.lines {
-            eprintln!("{text}");
+            say!("{text}");
         }
         self.bar.set_message(text);
     }
@@ -140,7 +140,7 @@ impl Observer for Progress {
     fn again(&self) {
         if !self.quiet {
             self.bar.suspend(|| {
-                eprintln!("the engine lacks a layer that it seemed to have: all are sent");
+                say!("the engine lacks a layer that it seemed to have: all are sent");
             });
         }
     }

@@ -3,8 +3,11 @@
 //! What is typed is read in [`args`]; [`input`] resolves it into a store, a closure and an image;
 //! each command has a module of its own.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod args;
 mod base;
+mod console;
 mod image_input;
 mod input;
 mod layer_memory;

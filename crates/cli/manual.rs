@@ -1,29 +1,22 @@
 //! `completions` and `man`: what the command line says of itself, for packages to install.
 
-use std::io::{Write as _, stdout};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use crate::args::Cli;
+use crate::console;
 
 /// Prints the completions for a shell.
 pub fn completions(shell: Shell) -> Result<()> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "stream-layered", &mut text);
-    print(&text)
+    console::print(text)
 }
 
 /// Prints the manual page, with each command's own after it.
 pub fn page() -> Result<()> {
     let mut text = Vec::new();
     clap_mangen::Man::new(Cli::command().flatten_help(true)).render(&mut text)?;
-    print(&text)
-}
-
-fn print(text: &[u8]) -> Result<()> {
-    stdout()
-        .write_all(text)
-        .context("cannot write to standard output")
+    console::print(text)
 }

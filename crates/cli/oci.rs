@@ -36,7 +36,7 @@ pub fn write_archive(
     watched(args, annotations, |options| {
         let mut output = Output::new(file).context(CONTEXT)?;
         let summary = archive(blobs, &mut output, options)?;
-        output.finish().context(CONTEXT)?;
+        output.finish().map_err(image::Error::Output)?;
         Ok(summary)
     })
 }

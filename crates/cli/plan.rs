@@ -8,6 +8,7 @@ use indicatif::HumanBytes;
 use layering::Plan;
 
 use crate::args::{ImageArgs, PlanArgs, PlanFormat};
+use crate::console::{self, say};
 use crate::place::Place;
 use crate::store::{self, Store};
 use crate::{base, image_input, input};
@@ -16,7 +17,7 @@ use crate::{base, image_input, input};
 pub fn run(args: &PlanArgs) -> Result<()> {
     let store = Store::open(&args.image.store)?;
     if let Some(warning) = store::warning(&args.image.store, &store) {
-        eprintln!("warning: {warning}");
+        say!("warning: {warning}");
     }
     let plan = match input::conf(&args.image, &store)? {
         Some(conf) => input::plan_of_conf(&conf, &store)?,
@@ -36,9 +37,7 @@ pub fn run(args: &PlanArgs) -> Result<()> {
                 .with_context(|| format!("cannot write {}", path.display()))?;
             place.finish()
         }
-        None => std::io::stdout()
-            .write_all(text.as_bytes())
-            .context("cannot write the plan"),
+        None => console::print(text),
     }
 }
 

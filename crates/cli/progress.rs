@@ -8,6 +8,8 @@ use image::oci::{Destination, LayerBlob};
 use image::{Digest, Layer, LayerDigest};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::console::say;
+
 /// Tells how far the writing of layers is: a bar on a terminal, a line a layer elsewhere.
 pub struct Progress {
     bar: ProgressBar,
@@ -52,7 +54,7 @@ impl Observer for Progress {
         self.bar.set_length(of as u64);
         self.bar.set_position(index as u64 + 1);
         if self.lines {
-            eprintln!("layer {} of {of}: {text}", index + 1);
+            say!("layer {} of {of}: {text}", index + 1);
         }
         self.bar.set_message(text);
     }
@@ -63,7 +65,7 @@ impl Destination for Progress {
         let text = layer.describe();
         self.bar.set_length(of as u64);
         if self.lines {
-            eprintln!("layer {} of {of}: {text}", index + 1);
+            say!("layer {} of {of}: {text}", index + 1);
         }
         self.bar.set_message(text);
     }
@@ -76,8 +78,8 @@ impl Destination for Progress {
 /// The lines that end a run: name, id and layers of the image.
 pub fn tell(repo_tags: &[String], image_id: &Digest, layers: usize, size: u64) {
     for tag in repo_tags {
-        eprintln!("{tag}");
+        say!("{tag}");
     }
-    eprintln!("{image_id}");
-    eprintln!("{layers} layers, {} ({size} bytes)", HumanBytes(size));
+    say!("{image_id}");
+    say!("{layers} layers, {} ({size} bytes)", HumanBytes(size));
 }

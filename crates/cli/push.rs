@@ -19,6 +19,7 @@ use registry::{
 
 use crate::args::PushArgs;
 use crate::base;
+use crate::console::{self, say};
 use crate::image_input;
 use crate::layer_memory::LayerMemory;
 use crate::oci::annotations;
@@ -33,7 +34,7 @@ pub fn run(args: &PushArgs) -> Result<()> {
     let annotations = annotations(&args.annotation, &input.annotations)?;
     if !args.quiet {
         for warning in &input.warnings {
-            eprintln!("warning: {warning}");
+            say!("warning: {warning}");
         }
     }
     let memory = LayerMemory::open(&args.cache, &input);
@@ -64,8 +65,7 @@ pub fn run(args: &PushArgs) -> Result<()> {
         fs::write(file, format!("{digest}\n"))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
-    writeln!(io::stdout(), "{}", args.reference.with_digest(digest))
-        .context("cannot write to standard output")
+    console::print(format!("{}\n", args.reference.with_digest(digest)))
 }
 
 /// Names in one repository.

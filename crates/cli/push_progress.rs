@@ -6,6 +6,8 @@ use std::time::Duration;
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use registry::{Arrival, Event, Observer, Summary};
 
+use crate::console::say;
+
 /// Tells what arrives: a bar on a terminal, a line for each blob that was sent elsewhere.
 pub struct PushProgress {
     bar: ProgressBar,
@@ -51,10 +53,9 @@ impl Observer for PushProgress {
             }
             Event::Waiting { why } => {
                 if self.lines {
-                    eprintln!("{name}: trying again: {why}");
+                    say!("{name}: trying again: {why}");
                 } else {
-                    self.bar
-                        .suspend(|| eprintln!("{name}: trying again: {why}"));
+                    self.bar.suspend(|| say!("{name}: trying again: {why}"));
                 }
             }
             Event::Arrived(arrived) => {
@@ -62,10 +63,10 @@ impl Observer for PushProgress {
                 if self.lines {
                     match arrived.how {
                         Arrival::Sent => {
-                            eprintln!("{name}: sent, {}", DecimalBytes(arrived.size));
+                            say!("{name}: sent, {}", DecimalBytes(arrived.size));
                         }
                         Arrival::Mounted => {
-                            eprintln!("{name}: taken over, {}", DecimalBytes(arrived.size));
+                            say!("{name}: taken over, {}", DecimalBytes(arrived.size));
                         }
                         Arrival::Present => {}
                     }
@@ -81,7 +82,7 @@ pub fn tell(layers: &Summary) {
         0 => String::new(),
         mounted => format!("{mounted} taken over, "),
     };
-    eprintln!(
+    say!(
         "{} layers present, {mounted}{} sent, {} of {}",
         layers.present,
         layers.sent,

@@ -13,6 +13,7 @@ use image::{Compression, Digest, Output};
 
 use crate::UsageError;
 use crate::args::{FormatArg, StreamArgs};
+use crate::console::{self, say};
 use crate::image_input::{self, ImageInput};
 use crate::layer_memory::LayerMemory;
 use crate::oci;
@@ -21,6 +22,13 @@ use crate::progress::{self, Progress};
 
 /// Runs the command.
 pub fn run(args: &StreamArgs) -> Result<()> {
+    match stream(args) {
+        Err(error) if console::reader_left(&error) => Ok(()),
+        result => result,
+    }
+}
+
+fn stream(args: &StreamArgs) -> Result<()> {
     let is_directory = args.format == FormatArg::Oci;
     if args.output.is_none() && is_directory {
         let usage = "--format oci writes a directory; name it with -o";
@@ -42,7 +50,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     let mut input = image_input::resolve(&args.image)?;
     if !args.quiet {
         for warning in &input.warnings {
-            eprintln!("warning: {warning}");
+            say!("warning: {warning}");
         }
     }
     let annotations = oci::annotations(&args.annotation, &input.annotations)?;
@@ -100,7 +108,7 @@ pub fn run(args: &StreamArgs) -> Result<()> {
     if let Err(error) = kept
         && !args.quiet
     {
-        eprintln!("warning: the digests of this image's layers are not kept: {error:#}");
+        say!("warning: the digests of this image's layers are not kept: {error:#}");
     }
     Ok(())
 }
@@ -146,7 +154,7 @@ fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
             let written =
                 docker_archive::write(image, store.trees(), &mut output, options, &mut progress);
             written.map_err(anyhow::Error::from).and_then(|summary| {
-                output.finish().context(CONTEXT)?;
+                output.finish().map_err(image::Error::Output)?;
                 Ok(summary)
             })
         }
@@ -156,7 +164,7 @@ fn write(args: &StreamArgs, input: &ImageInput, file: File) -> Result<Summary> {
             let written =
                 docker_archive::write(image, store.trees(), &mut output, options, &mut progress);
             written.map_err(anyhow::Error::from).and_then(|summary| {
-                output.into_inner().finish().context(CONTEXT)?;
+                output.into_inner().finish().map_err(image::Error::Output)?;
                 Ok(summary)
             })
         }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
 use super::attributes;
+use crate::console::say;
 
 #[derive(Deserialize)]
 struct Contents {
@@ -20,7 +21,7 @@ struct Contents {
 pub fn run(root: &Path) -> Result<()> {
     let contents = attributes::read::<Contents>()?.values.contents;
     for warning in link(&contents, root)? {
-        eprintln!("warning: {warning}");
+        say!("warning: {warning}");
     }
     Ok(())
 }
