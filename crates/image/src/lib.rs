@@ -20,6 +20,7 @@ pub mod time;
 mod digests;
 mod error;
 mod layers;
+mod sha256_lanes;
 
 pub use compression::Compression;
 pub use digest::Digest;
