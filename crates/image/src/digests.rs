@@ -1,4 +1,9 @@
 //! The digests of an image's layers, taken by several threads while the layers before are written.
+//!
+//! There are two ways. With instructions for SHA-256 a thread hashes one layer after the other, as
+//! fast as it can read. Without, it hashes many at once, see [`in_lanes`].
+
+mod in_lanes;
 
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -7,6 +12,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use nix_compat::tree::Trees;
 
+use self::in_lanes::InLanes;
 use crate::digest::DigestWriter;
 use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
 use crate::tar::TarRules;
@@ -89,60 +95,106 @@ pub(crate) fn with_digests<T>(
             }
         });
     }
-    let digests = Digests {
-        slots: Mutex::new(slots),
-        changed: Condvar::new(),
+    let threads = jobs.get().min(unknown.len());
+    let work = Work {
+        layers,
+        trees,
+        rules,
+        unknown,
+        next: AtomicUsize::new(0),
+        cancelled: AtomicBool::new(false),
+        digests: Digests {
+            slots: Mutex::new(slots),
+            changed: Condvar::new(),
+        },
     };
-    let cancelled = AtomicBool::new(false);
-    let next = AtomicUsize::new(0);
+    let in_lanes = InLanes::plan(&work, threads);
     std::thread::scope(|scope| {
-        for _ in 0..jobs.get().min(unknown.len()) {
-            scope.spawn(|| {
-                while let Some(&index) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let slot = match digest(&layers[index], trees, rules, &cancelled) {
-                        Ok(digest) => Slot::Ready(digest),
-                        Err(error) => Slot::Failed(Some(error)),
-                    };
-                    let failed = matches!(slot, Slot::Failed(_));
-                    digests.put(index, slot);
-                    if failed {
-                        cancelled.store(true, Ordering::Relaxed);
-                    }
-                }
+        for _ in 0..threads {
+            scope.spawn(|| match &in_lanes {
+                Some(in_lanes) => in_lanes.run(scope),
+                None => work.one_by_one(),
             });
         }
-        let result = body(&digests);
-        cancelled.store(true, Ordering::Relaxed);
+        let result = body(&work.digests);
+        work.cancelled.store(true, Ordering::Relaxed);
         result
     })
 }
 
-fn digest(
-    layer: &Layer<'_>,
-    trees: &dyn Trees,
-    rules: &TarRules,
-    cancelled: &AtomicBool,
-) -> Result<LayerDigest, Error> {
-    if let Layer::Store(StoreLayer {
-        promise: Some(Promise::Remembered(digest)),
-        ..
-    }) = layer
-    {
-        let mut length = Cancellable {
-            sink: LengthSink,
-            cancelled,
-        };
-        if layer.write(trees, rules, &mut length)? == digest.size {
-            return Ok(*digest);
+/// Layers that are to be hashed, and what has become of them.
+struct Work<'a> {
+    layers: &'a [Layer<'a>],
+    trees: &'a dyn Trees,
+    rules: &'a TarRules,
+    /// The layers without a digest, by their index.
+    unknown: Vec<usize>,
+    /// How many of these were begun.
+    next: AtomicUsize,
+    cancelled: AtomicBool,
+    digests: Digests,
+}
+
+impl Work<'_> {
+    fn one_by_one(&self) {
+        while let Some(index) = self.next() {
+            self.done(index, self.hash(index));
         }
     }
-    let mut sink = Cancellable {
-        sink: WriteSink::new(DigestWriter::default()),
-        cancelled,
-    };
-    layer.write(trees, rules, &mut sink)?;
-    let (diff_id, size) = sink.sink.into_inner().finish();
-    Ok(LayerDigest { diff_id, size })
+
+    /// The next layer that has to be read. A layer whose digest is remembered, and which has the
+    /// length that it had, need not.
+    fn next(&self) -> Option<usize> {
+        while !self.cancelled.load(Ordering::Relaxed) {
+            let index = *self
+                .unknown
+                .get(self.next.fetch_add(1, Ordering::Relaxed))?;
+            match self.remembered(index).transpose() {
+                None => return Some(index),
+                Some(result) => self.done(index, result),
+            }
+        }
+        None
+    }
+
+    fn done(&self, index: usize, result: Result<LayerDigest, Error>) {
+        match result {
+            Ok(digest) => self.digests.put(index, Slot::Ready(digest)),
+            Err(error) => {
+                self.digests.put(index, Slot::Failed(Some(error)));
+                self.cancelled.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn remembered(&self, index: usize) -> Result<Option<LayerDigest>, Error> {
+        let layer = &self.layers[index];
+        let Layer::Store(StoreLayer {
+            promise: Some(Promise::Remembered(digest)),
+            ..
+        }) = layer
+        else {
+            return Ok(None);
+        };
+        let length = self.write(index, LengthSink)?.1;
+        Ok((length == digest.size).then_some(*digest))
+    }
+
+    fn hash(&self, index: usize) -> Result<LayerDigest, Error> {
+        let (sink, _) = self.write(index, WriteSink::new(DigestWriter::default()))?;
+        let (diff_id, size) = sink.into_inner().finish();
+        Ok(LayerDigest { diff_id, size })
+    }
+
+    /// Writes a layer to a sink; gives the sink and the length.
+    fn write<S: Sink>(&self, index: usize, sink: S) -> Result<(S, u64), Error> {
+        let mut sink = Cancellable {
+            sink,
+            cancelled: &self.cancelled,
+        };
+        let length = self.layers[index].write(self.trees, self.rules, &mut sink)?;
+        Ok((sink.sink, length))
+    }
 }
 
 /// A sink that fails once it is cancelled, so that a thread in the middle of a layer stops.

@@ -67,25 +67,37 @@ fn rotate<const RIGHT: i32, const LEFT: i32>(a: V) -> V {
 #[target_feature(enable = "avx2")]
 #[inline]
 fn sum_0(a: V) -> V {
-    xor(xor(rotate::<2, 30>(a), rotate::<13, 19>(a)), rotate::<22, 10>(a))
+    xor(
+        xor(rotate::<2, 30>(a), rotate::<13, 19>(a)),
+        rotate::<22, 10>(a),
+    )
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
 fn sum_1(e: V) -> V {
-    xor(xor(rotate::<6, 26>(e), rotate::<11, 21>(e)), rotate::<25, 7>(e))
+    xor(
+        xor(rotate::<6, 26>(e), rotate::<11, 21>(e)),
+        rotate::<25, 7>(e),
+    )
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
 fn sigma_0(w: V) -> V {
-    xor(xor(rotate::<7, 25>(w), rotate::<18, 14>(w)), _mm256_srli_epi32::<3>(w))
+    xor(
+        xor(rotate::<7, 25>(w), rotate::<18, 14>(w)),
+        _mm256_srli_epi32::<3>(w),
+    )
 }
 
 #[target_feature(enable = "avx2")]
 #[inline]
 fn sigma_1(w: V) -> V {
-    xor(xor(rotate::<17, 15>(w), rotate::<19, 13>(w)), _mm256_srli_epi32::<10>(w))
+    xor(
+        xor(rotate::<17, 15>(w), rotate::<19, 13>(w)),
+        _mm256_srli_epi32::<10>(w),
+    )
 }
 
 #[target_feature(enable = "avx2")]
@@ -110,7 +122,16 @@ fn half_words<const FROM: usize>(blocks: &[&[Block]; WIDTH], at: usize) -> [V; 8
             let (words, _) = blocks[$lane][at].as_chunks();
             let word = |i: usize| u32::from_le_bytes(words[FROM + i]);
             _mm256_shuffle_epi8(
-                vector([word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7)]),
+                vector([
+                    word(0),
+                    word(1),
+                    word(2),
+                    word(3),
+                    word(4),
+                    word(5),
+                    word(6),
+                    word(7),
+                ]),
                 swap,
             )
         }};

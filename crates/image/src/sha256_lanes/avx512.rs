@@ -109,8 +109,22 @@ fn words(blocks: &[&[Block]; WIDTH], at: usize) -> [V; 16] {
             let word = |i: usize| u32::from_le_bytes(words[i]);
             _mm512_shuffle_epi8(
                 vector([
-                    word(0), word(1), word(2), word(3), word(4), word(5), word(6), word(7),
-                    word(8), word(9), word(10), word(11), word(12), word(13), word(14), word(15),
+                    word(0),
+                    word(1),
+                    word(2),
+                    word(3),
+                    word(4),
+                    word(5),
+                    word(6),
+                    word(7),
+                    word(8),
+                    word(9),
+                    word(10),
+                    word(11),
+                    word(12),
+                    word(13),
+                    word(14),
+                    word(15),
                 ]),
                 swap,
             )

@@ -114,6 +114,11 @@ impl Lanes {
         ways
     }
 
+    /// Whether so many messages at once are faster than one after the other.
+    pub(crate) fn pays_for(&self, messages: usize) -> bool {
+        messages > FEW
+    }
+
     /// Most messages at once.
     pub(crate) fn width(&self) -> usize {
         self.width
@@ -124,7 +129,10 @@ impl Lanes {
     /// # Panics
     ///
     /// There are more messages than lanes.
-    #[expect(unsafe_code, reason = "calls of functions that need features of the processor")]
+    #[expect(
+        unsafe_code,
+        reason = "calls of functions that need features of the processor"
+    )]
     pub(crate) fn compress(&self, messages: &mut [Message<'_>]) -> usize {
         assert!(messages.len() <= self.width, "too many messages");
         let count = messages.iter().map(|m| m.blocks.len()).min().unwrap_or(0);
