@@ -14,6 +14,7 @@ use nix_compat::tree::Trees;
 
 use self::in_lanes::InLanes;
 use crate::digest::DigestWriter;
+use crate::sha256_lanes::Lanes;
 use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
 use crate::tar::TarRules;
 use crate::{Error, Layer, LayerDigest, Promise, StoreLayer};
@@ -95,7 +96,6 @@ pub(crate) fn with_digests<T>(
             }
         });
     }
-    let threads = jobs.get().min(unknown.len());
     let work = Work {
         layers,
         trees,
@@ -108,18 +108,7 @@ pub(crate) fn with_digests<T>(
             changed: Condvar::new(),
         },
     };
-    let in_lanes = InLanes::plan(&work, threads);
-    std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| match &in_lanes {
-                Some(in_lanes) => in_lanes.run(scope),
-                None => work.one_by_one(),
-            });
-        }
-        let result = body(&work.digests);
-        work.cancelled.store(true, Ordering::Relaxed);
-        result
-    })
+    work.run(jobs, Lanes::detect(), body)
 }
 
 /// Layers that are to be hashed, and what has become of them.
@@ -136,6 +125,27 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
+    fn run<T>(
+        &self,
+        jobs: NonZeroUsize,
+        lanes: Option<Lanes>,
+        body: impl FnOnce(&Digests) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let threads = jobs.get().min(self.unknown.len());
+        let in_lanes = lanes.and_then(|lanes| InLanes::plan(self, lanes, threads));
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| match &in_lanes {
+                    Some(in_lanes) => in_lanes.run(scope),
+                    None => self.one_by_one(),
+                });
+            }
+            let result = body(&self.digests);
+            self.cancelled.store(true, Ordering::Relaxed);
+            result
+        })
+    }
+
     fn one_by_one(&self) {
         while let Some(index) = self.next() {
             self.done(index, self.hash(index));
@@ -244,3 +254,6 @@ impl Read for Checked<'_> {
         self.stream.read(buffer)
     }
 }
+
+#[cfg(test)]
+mod tests;

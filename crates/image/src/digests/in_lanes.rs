@@ -69,10 +69,9 @@ struct Filled {
 }
 
 impl<'a> InLanes<'a> {
-    /// Decides whether to hash in lanes: not where the processor has better, nor where there are so
-    /// few layers for each thread that most lanes would be empty.
-    pub(super) fn plan(work: &'a Work<'a>, threads: usize) -> Option<Self> {
-        let lanes = Lanes::detect()?;
+    /// Decides whether to hash in lanes: not where there are so few layers for each thread that most
+    /// lanes would be empty.
+    pub(super) fn plan(work: &'a Work<'a>, lanes: Lanes, threads: usize) -> Option<Self> {
         let share = work.unknown.len().min(MAX_LAYERS).div_ceil(threads.max(1));
         let width = share.min(lanes.width());
         lanes.pays_for(width).then(|| Self {

@@ -65,6 +65,7 @@ pub(crate) struct Message<'a> {
 
 /// A way to hash several messages at once that this processor has.
 #[derive(Clone, Copy)]
+#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "never made"))]
 pub(crate) struct Lanes {
     width: usize,
     /// Takes so many blocks of each of at most `width` messages, which have as many or more.
@@ -82,34 +83,37 @@ pub(crate) struct Lanes {
 const FEW: usize = 2;
 
 impl Lanes {
-    /// The best way, if there is one: where the processor has instructions for SHA-256 they are
-    /// faster, and with registers of 128 bits nothing is gained.
+    /// The best way, if there is one that pays: where the processor has instructions for SHA-256,
+    /// they are faster.
     pub(crate) fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        if !is_x86_feature_detected!("sha") {
-            return Self::available().into_iter().next();
+        if is_x86_feature_detected!("sha") {
+            return None;
         }
-        None
+        Self::available().into_iter().next()
     }
 
-    /// All ways that the processor has, the best first.
-    #[cfg(target_arch = "x86_64")]
-    fn available() -> Vec<Self> {
+    /// All ways that the processor has, the best first. Registers of 128 bits are no way: they gain
+    /// nothing.
+    pub(crate) fn available() -> Vec<Self> {
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
         let mut ways = Vec::new();
-        let scalar = is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2");
-        if scalar && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
-            ways.push(Self {
-                width: avx512::WIDTH,
-                many: avx512::many,
-                one: avx512::one,
-            });
-        }
-        if scalar && is_x86_feature_detected!("avx2") {
-            ways.push(Self {
-                width: avx2::WIDTH,
-                many: avx2::many,
-                one: avx2::one,
-            });
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") {
+            if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
+                ways.push(Self {
+                    width: avx512::WIDTH,
+                    many: avx512::many,
+                    one: avx512::one,
+                });
+            }
+            if is_x86_feature_detected!("avx2") {
+                ways.push(Self {
+                    width: avx2::WIDTH,
+                    many: avx2::many,
+                    one: avx2::one,
+                });
+            }
         }
         ways
     }
