@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 

@@ -1,4 +1,9 @@
 //! The digests of an image's layers, taken by several threads while the layers before are written.
+//!
+//! There are two ways. With instructions for SHA-256 a thread hashes one layer after the other, as
+//! fast as it can read. Without, it hashes many at once, see [`in_lanes`].
+
+mod in_lanes;
 
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -7,7 +12,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use nix_compat::tree::Trees;
 
+use self::in_lanes::InLanes;
 use crate::digest::DigestWriter;
+use crate::sha256_lanes::Lanes;
 use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
 use crate::spool::Spools;
 use crate::tar::TarRules;
@@ -110,60 +117,124 @@ pub(crate) fn with_digests<T>(
             }
         });
     }
-    let digests = Digests {
-        slots: Mutex::new(slots),
-        changed: Condvar::new(),
+    let work = Work {
+        layers,
+        trees,
+        rules,
+        spools,
+        unknown,
+        next: AtomicUsize::new(0),
+        cancelled: AtomicBool::new(false),
+        digests: Digests {
+            slots: Mutex::new(slots),
+            changed: Condvar::new(),
+        },
     };
-    let cancelled = AtomicBool::new(false);
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.get().min(unknown.len()) {
-            scope.spawn(|| {
-                while let Some(&index) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let layer = &layers[index];
-                    let taken = match (spools, layer) {
-                        (Some(spools), Layer::Store(_)) => spools.fill(index, |sink| {
-                            let mut sink = Cancellable {
-                                sink,
-                                cancelled: &cancelled,
-                            };
-                            layer.write(trees, rules, &mut sink)
-                        }),
-                        _ => digest(layer, trees, rules, &cancelled),
-                    };
-                    let slot = match taken {
-                        Ok(digest) => Slot::Ready(digest),
-                        Err(error) => Slot::Failed(Some(error)),
-                    };
-                    let failed = matches!(slot, Slot::Failed(_));
-                    digests.put(index, slot);
-                    if failed {
-                        cancelled.store(true, Ordering::Relaxed);
-                    }
-                }
+    work.run(jobs, Lanes::detect(), body)
+}
+
+/// Layers that are to be hashed, and what has become of them.
+struct Work<'a> {
+    layers: &'a [Layer<'a>],
+    trees: &'a dyn Trees,
+    rules: &'a TarRules,
+    /// Where layers of store paths are put meanwhile.
+    spools: Option<&'a Spools>,
+    /// The layers without a digest, by their index.
+    unknown: Vec<usize>,
+    /// How many of these were begun.
+    next: AtomicUsize,
+    cancelled: AtomicBool,
+    digests: Digests,
+}
+
+impl Work<'_> {
+    fn run<T>(
+        &self,
+        jobs: NonZeroUsize,
+        lanes: Option<Lanes>,
+        body: impl FnOnce(&Digests) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let threads = jobs.get().min(self.unknown.len());
+        // A layer that is put on disk is hashed on its way.
+        let lanes = lanes.filter(|_| self.spools.is_none());
+        let in_lanes = lanes.and_then(|lanes| InLanes::plan(self, lanes, threads));
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| match &in_lanes {
+                    Some(in_lanes) => in_lanes.run(scope),
+                    None => self.one_by_one(),
+                });
+            }
+            // Also when `body` panics: the threads must not wait for it then.
+            let _stop = Stop(self);
+            body(&self.digests)
+        })
+    }
+
+    fn one_by_one(&self) {
+        while let Some(index) = self.next() {
+            self.done(index, self.hash(index));
+        }
+    }
+
+    /// The next layer that has to be read. A layer whose digest is remembered, and which has the
+    /// length that it had, need not.
+    fn next(&self) -> Option<usize> {
+        while !self.cancelled.load(Ordering::Relaxed) {
+            let index = *self
+                .unknown
+                .get(self.next.fetch_add(1, Ordering::Relaxed))?;
+            match self.remembered(index).transpose() {
+                None => return Some(index),
+                Some(result) => self.done(index, result),
+            }
+        }
+        None
+    }
+
+    fn done(&self, index: usize, result: Result<LayerDigest, Error>) {
+        match result {
+            Ok(digest) => self.digests.put(index, Slot::Ready(digest)),
+            Err(error) => {
+                self.digests.put(index, Slot::Failed(Some(error)));
+                self.cancelled.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn remembered(&self, index: usize) -> Result<Option<LayerDigest>, Error> {
+        let Some(digest) = remembered(&self.layers[index]) else {
+            return Ok(None);
+        };
+        let length = self.write(index, LengthSink)?.1;
+        Ok((length == digest.size).then_some(digest))
+    }
+
+    fn hash(&self, index: usize) -> Result<LayerDigest, Error> {
+        let layer = &self.layers[index];
+        if let (Some(spools), Layer::Store(_)) = (self.spools, layer) {
+            return spools.fill(index, |sink| {
+                let mut sink = Cancellable {
+                    sink,
+                    cancelled: &self.cancelled,
+                };
+                layer.write(self.trees, self.rules, &mut sink)
             });
         }
-        // Also when `body` panics: the threads must not wait for it then.
-        let _stop = Stop {
-            cancelled: &cancelled,
-            spools,
+        let (sink, _) = self.write(index, WriteSink::new(DigestWriter::default()))?;
+        let (diff_id, size) = sink.into_inner().finish();
+        Ok(LayerDigest { diff_id, size })
+    }
+
+    /// Writes a layer to a sink; gives the sink and the length.
+    fn write<S: Sink>(&self, index: usize, sink: S) -> Result<(S, u64), Error> {
+        let mut sink = Cancellable {
+            sink,
+            cancelled: &self.cancelled,
         };
-        body(&digests)
-    })
-}
-
-/// Ends what the threads do.
-struct Stop<'a> {
-    cancelled: &'a AtomicBool,
-    spools: Option<&'a Spools>,
-}
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.cancelled.store(true, Ordering::Relaxed);
-        if let Some(spools) = self.spools {
-            spools.stop();
-        }
+        let length = self.layers[index].write(self.trees, self.rules, &mut sink)?;
+        Ok((sink.sink, length))
     }
 }
 
@@ -177,28 +248,16 @@ fn remembered(layer: &Layer<'_>) -> Option<LayerDigest> {
     }
 }
 
-fn digest(
-    layer: &Layer<'_>,
-    trees: &dyn Trees,
-    rules: &TarRules,
-    cancelled: &AtomicBool,
-) -> Result<LayerDigest, Error> {
-    if let Some(digest) = remembered(layer) {
-        let mut length = Cancellable {
-            sink: LengthSink,
-            cancelled,
-        };
-        if layer.write(trees, rules, &mut length)? == digest.size {
-            return Ok(digest);
+/// Ends what the threads do.
+struct Stop<'a>(&'a Work<'a>);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.cancelled.store(true, Ordering::Relaxed);
+        if let Some(spools) = self.0.spools {
+            spools.stop();
         }
     }
-    let mut sink = Cancellable {
-        sink: WriteSink::new(DigestWriter::default()),
-        cancelled,
-    };
-    layer.write(trees, rules, &mut sink)?;
-    let (diff_id, size) = sink.sink.into_inner().finish();
-    Ok(LayerDigest { diff_id, size })
 }
 
 /// A sink that fails once it is cancelled, so that a thread in the middle of a layer stops.
@@ -248,3 +307,6 @@ impl Read for Checked<'_> {
         self.stream.read(buffer)
     }
 }
+
+#[cfg(test)]
+mod tests;

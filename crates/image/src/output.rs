@@ -8,7 +8,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::kernel_copy::KernelCopy;
-use crate::sink::{CopyError, Sink};
+use crate::sink::{CopyError, RegularFile, Sink};
 
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 128 * 1024;
@@ -121,8 +121,7 @@ impl Sink for Output {
                 .map(|metadata| metadata.len())
                 .map_err(CopyError::Read);
         }
-        let mut file = file;
-        self.copy_stream(&mut file, size)
+        self.copy_stream(&mut RegularFile::new(file, size), size)
     }
 
     fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {

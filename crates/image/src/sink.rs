@@ -29,8 +29,7 @@ pub trait Sink {
     ///
     /// See [`CopyError`].
     fn copy_file(&mut self, file: &File, size: u64) -> Result<u64, CopyError> {
-        let mut file = file;
-        self.copy_stream(&mut file, size)
+        self.copy_stream(&mut RegularFile::new(file, size), size)
     }
 
     /// Takes `size` bytes of a stream, which must end there. Gives the length that the stream
@@ -49,6 +48,37 @@ pub enum CopyError {
     Read(io::Error),
     /// The copy cannot be written.
     Write(io::Error),
+}
+
+/// A file that is expected to have some length. A read that gives its last byte and leaves room in
+/// the buffer has reached its end; for small files, to ask again would be a good part of the work.
+pub(crate) struct RegularFile<'a> {
+    file: &'a File,
+    rest: Option<u64>,
+}
+
+impl<'a> RegularFile<'a> {
+    pub(crate) fn new(file: &'a File, size: u64) -> Self {
+        Self {
+            file,
+            rest: Some(size),
+        }
+    }
+}
+
+impl Read for RegularFile<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let Some(rest) = self.rest else {
+            return Ok(0);
+        };
+        let count = self.file.read(buffer)?;
+        self.rest = match rest.checked_sub(count as u64) {
+            Some(0) if count < buffer.len() => None,
+            // A file that is longer than expected is read on, which shows it.
+            rest => Some(rest.unwrap_or(u64::MAX)),
+        };
+        Ok(count)
+    }
 }
 
 /// A sink for which lengths are enough.
