@@ -38,18 +38,14 @@ pub(crate) fn plan(
     let mut history = History::default();
     let mut before = BTreeSet::new();
     if let Some(previous) = &request.previous {
-        before = previous
-            .layers
-            .iter()
-            .flat_map(|layer| &layer.paths)
-            .collect();
+        before = previous.paths().collect();
         let now: BTreeSet<&StorePath> = shown
             .iter()
             .map(|&node| &closure.graph()[node].path)
             .collect();
         let fits = previous.history.is_some() && previous.layers.len() <= request.max_store_layers;
         if fits && before == now && asked.are_in(closure, previous) {
-            return Ok(previous.clone());
+            return Ok(again(closure, previous));
         }
         history = previous
             .history
@@ -68,6 +64,20 @@ pub(crate) fn plan(
     let mut plan = planner.plan(shown, request.previous.as_ref(), &before);
     plan.history = Some(history);
     Ok(plan)
+}
+
+/// The plan before, with what the closure says of its paths: a file may say anything.
+fn again(closure: &Closure, previous: &Plan) -> Plan {
+    let layers = previous.layers.iter().map(|layer| {
+        let nodes = layer.paths.iter().filter_map(|path| closure.node(path));
+        (nodes.collect(), layer.reason.clone())
+    });
+    let mut plan = Plan::new(closure, layers);
+    for (layer, before) in plan.layers.iter_mut().zip(&previous.layers) {
+        layer.chance_per_mille = before.chance_per_mille;
+    }
+    plan.history = previous.history.clone();
+    plan
 }
 
 struct Planner<'a> {

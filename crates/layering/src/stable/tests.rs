@@ -404,6 +404,8 @@ fn entries() -> impl proptest::strategy::Strategy<Value = Vec<(u64, Vec<usize>)>
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
     #[test]
     fn every_path_is_planned_once_in_no_more_layers_than_allowed(
         releases in proptest::collection::vec((entries(), 0usize..3, 1usize..12), 1..4),
