@@ -153,6 +153,7 @@ pub fn plan_of_conf(conf: &Path, store: &Store) -> Result<Plan> {
     Ok(Plan {
         layers: layers.collect(),
         history: None,
+        graph: None,
     })
 }
 

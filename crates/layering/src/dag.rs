@@ -163,3 +163,30 @@ impl Walk {
         self.seen[node as usize] == self.round
     }
 }
+
+/// Finds the *uppers* of each node: itself and everything that needs it. That takes 64 at a time,
+/// in `nodes · (nodes + references) / 64` steps.
+///
+/// Calls `visit` for each node and each 64 nodes that may be uppers of it, users first. Of these
+/// 64, in the order given, a bit for each is set in the word of each node that it is an upper of;
+/// the words of the node and of all its users are there.
+pub(crate) fn for_uppers(dag: &Dag, mut visit: impl FnMut(u32, &[u32], &[u64])) {
+    let users_first: Vec<u32> = dag.dependencies_first().iter().rev().copied().collect();
+    let mut uppers = vec![0u64; dag.len()];
+    for (block, members) in users_first.chunks(64).enumerate() {
+        uppers.fill(0);
+        for (bit, &member) in members.iter().enumerate() {
+            uppers[member as usize] |= 1 << bit;
+        }
+        for &node in &users_first[block * 64..] {
+            let word = uppers[node as usize];
+            if word == 0 {
+                continue;
+            }
+            for &below in dag.references(node) {
+                uppers[below as usize] |= word;
+            }
+            visit(node, members, &uppers);
+        }
+    }
+}

@@ -5,7 +5,11 @@
 
 mod auto;
 mod closure;
+mod cost;
 mod dag;
+mod diff;
+mod dot;
+mod graph;
 mod history;
 mod merge;
 mod order;
@@ -18,6 +22,7 @@ mod source;
 mod stable;
 #[cfg(test)]
 mod testing;
+mod why;
 
 use std::collections::BTreeSet;
 
@@ -25,10 +30,15 @@ use nix_compat::StorePath;
 use petgraph::graph::NodeIndex;
 
 pub use closure::{Closure, ClosureError};
+pub use cost::{Compared, Cost, Costs, compare};
+pub use diff::{Cause, Diff, LayerChange, PathChange, Pull};
+pub use dot::dot;
+pub use graph::PlanGraph;
 pub use history::History;
 pub use pattern::{EmptyPattern, LayerPattern};
 pub use pipeline::{Pipeline, PipelineError, Problem};
 pub use plan::{CheckError, ParsePlanError, Plan, PlannedLayer, Reason};
+pub use why::why;
 
 /// What is wanted of a plan.
 #[derive(Debug, Clone)]

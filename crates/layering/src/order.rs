@@ -16,7 +16,7 @@ const MOST_ROUNDS: usize = 30;
 const LEAST_GAIN: f64 = 1e-9;
 
 /// The order of groups above layers that have the sources `below`, the lowest first.
-pub(crate) fn order(risks: &Risks, below: &Sources, groups: &[Group]) -> Vec<usize> {
+pub(crate) fn order(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<usize> {
     let mut order = greedy(risks, below, groups);
     for _ in 0..MOST_ROUNDS {
         let mut moved = false;
@@ -32,7 +32,7 @@ pub(crate) fn order(risks: &Risks, below: &Sources, groups: &[Group]) -> Vec<usi
 
 /// Next is always the layer whose sources bring the least chance for the bytes that can then
 /// stand: its own, and those of all layers that need no other source.
-fn greedy(risks: &Risks, below: &Sources, groups: &[Group]) -> Vec<usize> {
+fn greedy(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<usize> {
     let look_ahead = groups.len() <= MOST_TO_LOOK_AHEAD;
     let mut known = below.clone();
     let mut odds = risks.odds_of(&known);
@@ -73,7 +73,7 @@ fn greedy(risks: &Risks, below: &Sources, groups: &[Group]) -> Vec<usize> {
 fn move_one(
     risks: &Risks,
     below: &Sources,
-    groups: &[Group],
+    groups: &[&Group],
     order: &mut Vec<usize>,
     group: usize,
 ) -> bool {
@@ -81,7 +81,7 @@ fn move_one(
         return false;
     };
     order.remove(from);
-    let moving = &groups[group];
+    let moving = groups[group];
     let mut known = below.clone();
     let mut odds = risks.odds_of(&known);
     let with_moving =
@@ -90,7 +90,7 @@ fn move_one(
     // above the moving one.
     let mut costs = vec![moving.size as f64 * with_moving(&known, odds)];
     let mut more = Vec::with_capacity(order.len());
-    for other in order.iter().map(|&at| &groups[at]) {
+    for other in order.iter().map(|&at| groups[at]) {
         odds += risks.odds_of_new(&known, &other.sources);
         known.add(&other.sources);
         let with = with_moving(&known, odds);

@@ -186,3 +186,138 @@ fn run(closure: &Closure, step: &Step, value: Value) -> Result<Value, PipelineEr
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{closure, path};
+
+    fn example() -> Closure {
+        closure(&[
+            ("app", 10, &["lib1", "python", "data"]),
+            ("python", 500, &["glibc", "openssl"]),
+            ("lib1", 100, &["glibc"]),
+            ("openssl", 80, &["glibc"]),
+            ("glibc", 300, &["libgcc"]),
+            ("libgcc", 5, &[]),
+            ("data", 40, &[]),
+        ])
+    }
+
+    /// Runs a pipeline in which `@name` stands for a path.
+    fn run_on_example(text: &str) -> Result<Vec<Vec<String>>, String> {
+        let closure = example();
+        let mut text = text.to_owned();
+        for name in [
+            "app", "python", "lib1", "openssl", "glibc", "libgcc", "data",
+        ] {
+            text = text.replace(&format!("@{name}\""), &format!("{}\"", path(name)));
+        }
+        let pipeline = Pipeline::from_json(&text).map_err(|error| error.to_string())?;
+        let shown: Vec<NodeIndex> = closure.graph().node_indices().collect();
+        let layers = layers(&closure, &pipeline, &shown).map_err(|error| error.to_string())?;
+        let name = |node: &NodeIndex| closure.graph()[*node].path.name().to_owned();
+        Ok(layers
+            .iter()
+            .map(|layer| layer.iter().map(name).collect())
+            .collect())
+    }
+
+    #[test]
+    fn layers_of_the_format_description() {
+        for (text, layers) in [
+            (
+                r#"[["popularity_contest"], ["limit_layers", 3]]"#,
+                "libgcc | glibc | openssl data lib1 python app",
+            ),
+            (
+                r#"[["split_paths", ["@python"]]]"#,
+                "openssl python | libgcc glibc | app data lib1",
+            ),
+            (
+                r#"[["split_paths", ["@python"]], ["over", "rest", ["pipe", [["split_paths", ["@lib1"]]]]]]"#,
+                "openssl python | libgcc glibc | lib1 | app data",
+            ),
+            (
+                r#"[["subcomponent_out", ["@python"]], ["over", "rest", ["popularity_contest"]], ["flatten"], ["limit_layers", 3]]"#,
+                "libgcc openssl glibc python | data | lib1 app",
+            ),
+            (
+                r#"[["split_every", 3]]"#,
+                "libgcc app data | openssl lib1 glibc | python",
+            ),
+            (
+                r#"[["subcomponent_in", ["@glibc"]]]"#,
+                "app openssl lib1 glibc python | libgcc data",
+            ),
+            (
+                r#"[["split_paths", [{"children_of": "@app"}]]]"#,
+                "libgcc data openssl lib1 glibc python | app",
+            ),
+            (
+                r#"[["split_paths", ["@app"]]]"#,
+                "libgcc app data openssl lib1 glibc python",
+            ),
+            (
+                r#"[["remove_paths", "@app"], ["split_every", 9]]"#,
+                "libgcc data openssl lib1 glibc python",
+            ),
+            (
+                // Joined graphs have no references between them: all are as popular.
+                r#"[["popularity_contest"], ["limit_layers", 1], ["map", ["popularity_contest"]]]"#,
+                "app | data | glibc | lib1 | libgcc | openssl | python",
+            ),
+        ] {
+            let expected: Vec<Vec<&str>> = layers
+                .split(" | ")
+                .map(|layer| layer.split(' ').collect())
+                .collect();
+            assert_eq!(run_on_example(text).unwrap(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_an_operation_cannot_work_on() {
+        for (text, message) in [
+            (
+                r#"[["limit_layers", 3]]"#,
+                "operation 1 (limit_layers): it works on a list and is given a graph",
+            ),
+            (
+                r#"[["split_paths", ["@python"]], ["limit_layers", 3]]"#,
+                "operation 2 (limit_layers): it works on a list and is given named parts; put [\"flatten\"] before it",
+            ),
+            (
+                r#"[["split_every", 3], ["split_every", 1]]"#,
+                "operation 2 (split_every): it works on a graph and is given a list; use [\"map\", …] to work on each",
+            ),
+            (
+                r#"[["split_paths", ["@python"]], ["popularity_contest"]]"#,
+                "operation 2 (popularity_contest): it works on a graph and is given named parts; use [\"over\",",
+            ),
+            (
+                r#"[["split_every", 3], ["over", "main", ["flatten"]]]"#,
+                "operation 2 (over): it works on named parts",
+            ),
+            (
+                r#"[["split_paths", ["@nothing"]], ["over", "main", ["flatten"]]]"#,
+                "operation 2 (over): there is no part `main`; there is rest",
+            ),
+            (
+                r#"[["flatten"]]"#,
+                "operation 1 (flatten): it works on a list or named parts and is given a graph",
+            ),
+            (
+                r#"[["remove_paths", "@app"]]"#,
+                "its end: it leaves a graph, not layers",
+            ),
+            ("[]", "its end: it leaves a graph, not layers"),
+        ] {
+            let error = run_on_example(text).unwrap_err();
+            assert!(
+                error.starts_with(&format!("layering pipeline: {message}")),
+                "{text}: {error}"
+            );
+        }
+    }
+}

@@ -11,6 +11,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::Closure;
+use crate::graph::PlanGraph;
 use crate::history::History;
 
 /// The layers of an image's store paths.
@@ -21,6 +22,10 @@ pub struct Plan {
     /// What the stable strategy has to know of the releases before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
+    /// The references among its paths, for what is to be told of two plans. Smaller forms of a plan
+    /// may leave it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub graph: Option<PlanGraph>,
 }
 
 /// One layer.
@@ -120,10 +125,18 @@ impl Plan {
                 chance_per_mille: None,
             }
         };
-        Self {
+        let mut plan = Self {
             layers: layers.into_iter().map(layer).collect(),
             history: None,
-        }
+            graph: None,
+        };
+        plan.graph = Some(PlanGraph::new(closure, plan.paths()));
+        plan
+    }
+
+    /// All store paths, through all layers, the lowest first.
+    pub fn paths(&self) -> impl Iterator<Item = &StorePath> {
+        self.layers.iter().flat_map(|layer| &layer.paths)
     }
 
     /// The NAR sizes of all layers together, in bytes.
@@ -180,10 +193,12 @@ impl Plan {
     pub fn from_json(text: &str) -> Result<Self, ParsePlanError> {
         let value: Value = serde_json::from_str(text)?;
         let mut history = None;
+        let mut graph = None;
         let layers = match value {
             Value::Array(layers) => layers,
             Value::Object(mut object) => {
                 history = object.get("history").and_then(History::from_json);
+                graph = object.remove("graph");
                 match object.remove("layers") {
                     Some(Value::Array(layers)) => layers,
                     _ => {
@@ -206,7 +221,17 @@ impl Plan {
                 return Err(ParsePlanError::Twice(path.clone()));
             }
         }
-        Ok(Self { layers, history })
+        let graph = match graph {
+            None => None,
+            Some(graph) => Some(PlanGraph::from_json(&graph, seen.len()).ok_or_else(|| {
+                ParsePlanError::Form("its `graph` does not tell of its paths".to_owned())
+            })?),
+        };
+        Ok(Self {
+            layers,
+            history,
+            graph,
+        })
     }
 }
 
@@ -339,6 +364,7 @@ mod tests {
         Plan {
             layers: names.iter().map(layer).collect(),
             history: None,
+            graph: None,
         }
     }
 
@@ -358,6 +384,20 @@ mod tests {
             Plan::from_json(&bare).unwrap().to_layers_json(),
             plan.to_layers_json()
         );
+    }
+
+    #[test]
+    fn sizes_and_references_are_one_text_for_each_path() {
+        let closure = closure(&[
+            ("app", 9, &["lib", "libc"]),
+            ("lib", 70, &["libc", "lib"]),
+            ("libc", 800, &[]),
+        ]);
+        let nodes = ["libc", "app", "lib"].map(|name| closure.node(&path(name)).unwrap());
+        let plan = Plan::new(&closure, nodes.map(|node| (vec![node], Reason::Rest)));
+        let json = serde_json::to_value(&plan).unwrap();
+        assert_eq!(json["graph"], serde_json::json!(["800", "9 0 2", "70 0"]));
+        assert_eq!(Plan::from_json(&json.to_string()).unwrap(), plan);
     }
 
     #[test]
@@ -399,6 +439,12 @@ mod tests {
             &format!(r#"{{"layers":[{{"paths":["{a}"],"size":-1}}]}}"#),
             &format!(r#"{{"layers":[{{"paths":["{a}"],"reason":1}}]}}"#),
             &format!(r#"[["{a}"],["{a}"]]"#),
+            &format!(r#"{{"layers":[["{a}"]],"graph":7}}"#),
+            &format!(r#"{{"layers":[["{a}"]],"graph":[]}}"#),
+            &format!(r#"{{"layers":[["{a}"]],"graph":["1","2"]}}"#),
+            &format!(r#"{{"layers":[["{a}"]],"graph":["-1"]}}"#),
+            &format!(r#"{{"layers":[["{a}"]],"graph":["1 1"]}}"#),
+            &format!(r#"{{"layers":[["{a}"]],"graph":["1 0"]}}"#),
         ] {
             assert!(Plan::from_json(text).is_err(), "{text}");
         }

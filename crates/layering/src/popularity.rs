@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 use petgraph::graph::NodeIndex;
 
 use crate::Closure;
-use crate::dag::Dag;
+use crate::dag::{Dag, for_uppers};
 
 /// The nodes of parts of a closure in the order of their popularity there, the most popular first.
 /// Equal ones stand in the order of `name-store/hash`.
@@ -100,30 +100,6 @@ fn nearest_users(dag: &Dag) -> Vec<Option<u32>> {
         users.max_by_key(|&user| counts[user as usize])
     };
     (0..dag.len() as u32).map(most).collect()
-}
-
-/// Calls `visit` for each node and each 64 nodes that may be uppers of it, users first. Of these
-/// 64, in the order given, a bit for each is set in the word of each node that it is an upper of;
-/// the words of the node and of all its users are there.
-fn for_uppers(dag: &Dag, mut visit: impl FnMut(u32, &[u32], &[u64])) {
-    let users_first: Vec<u32> = dag.dependencies_first().iter().rev().copied().collect();
-    let mut uppers = vec![0u64; dag.len()];
-    for (block, members) in users_first.chunks(64).enumerate() {
-        uppers.fill(0);
-        for (bit, &member) in members.iter().enumerate() {
-            uppers[member as usize] |= 1 << bit;
-        }
-        for &node in &users_first[block * 64..] {
-            let word = uppers[node as usize];
-            if word == 0 {
-                continue;
-            }
-            for &below in dag.references(node) {
-                uppers[below as usize] |= word;
-            }
-            visit(node, members, &uppers);
-        }
-    }
 }
 
 /// How many ways lead from a node above all roots to each node.

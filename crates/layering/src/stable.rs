@@ -38,18 +38,14 @@ pub(crate) fn plan(
     let mut history = History::default();
     let mut before = BTreeSet::new();
     if let Some(previous) = &request.previous {
-        before = previous
-            .layers
-            .iter()
-            .flat_map(|layer| &layer.paths)
-            .collect();
+        before = previous.paths().collect();
         let now: BTreeSet<&StorePath> = shown
             .iter()
             .map(|&node| &closure.graph()[node].path)
             .collect();
         let fits = previous.history.is_some() && previous.layers.len() <= request.max_store_layers;
         if fits && before == now && asked.are_in(closure, previous) {
-            return Ok(previous.clone());
+            return Ok(again(closure, previous));
         }
         history = previous
             .history
@@ -70,6 +66,20 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
+/// The plan before, with what the closure says of its paths: a file may say anything.
+fn again(closure: &Closure, previous: &Plan) -> Plan {
+    let layers = previous.layers.iter().map(|layer| {
+        let nodes = layer.paths.iter().filter_map(|path| closure.node(path));
+        (nodes.collect(), layer.reason.clone())
+    });
+    let mut plan = Plan::new(closure, layers);
+    for (layer, before) in plan.layers.iter_mut().zip(&previous.layers) {
+        layer.chance_per_mille = before.chance_per_mille;
+    }
+    plan.history = previous.history.clone();
+    plan
+}
+
 struct Planner<'a> {
     closure: &'a Closure,
     risks: Risks,
@@ -83,6 +93,37 @@ struct Layer {
     reason: Reason,
 }
 
+/// What is settled of the layers, and what is not.
+struct Draft {
+    /// Each layer of the plan before, unless it cannot stay.
+    kept: Vec<Option<Layer>>,
+    /// Layers that are not of the plan before.
+    new: Vec<Layer>,
+    /// Paths that are in none of these.
+    free: BTreeSet<NodeIndex>,
+}
+
+impl Draft {
+    fn layers(&self) -> usize {
+        self.kept.iter().flatten().count() + self.new.len()
+    }
+
+    /// Gives up the smallest layers of the plan before until there is one left for what is free.
+    fn make_room(&mut self, most: usize) {
+        while self.layers() + usize::from(!self.free.is_empty()) > most {
+            let may_go = |layer: &Layer| layer.reason != Reason::Asked;
+            let kept = self.kept.iter_mut();
+            let smallest = kept
+                .filter(|layer| layer.as_ref().is_some_and(may_go))
+                .min_by_key(|layer| layer.as_ref().map(|layer| layer.group.size));
+            let Some(layer) = smallest.and_then(Option::take) else {
+                break;
+            };
+            self.free.extend(layer.group.nodes);
+        }
+    }
+}
+
 impl Planner<'_> {
     fn plan(
         &self,
@@ -90,76 +131,62 @@ impl Planner<'_> {
         previous: Option<&Plan>,
         before: &BTreeSet<&StorePath>,
     ) -> Plan {
-        let mut free: BTreeSet<NodeIndex> = shown.iter().copied().collect();
-        let mut take = |nodes: &[NodeIndex]| {
-            nodes.iter().for_each(|node| {
-                free.remove(node);
-            });
-        };
-        let mut kept: Vec<Option<Layer>> = Vec::new();
-        for layer in previous.iter().flat_map(|plan| &plan.layers) {
-            kept.push(self.keep(shown, &layer.paths));
-        }
-        kept.iter()
-            .flatten()
-            .for_each(|layer| take(&layer.group.nodes));
-        let mut new: Vec<Layer> = Vec::new();
-        for nodes in self.asked.sets() {
-            let known = kept.iter().flatten();
-            if !known
-                .clone()
-                .any(|layer| layer.reason == Reason::Asked && layer.group.nodes.contains(&nodes[0]))
-            {
-                take(nodes);
-                new.push(self.layer(self.by_name(nodes.iter().copied()), Reason::Asked));
-            }
-        }
+        let mut draft = self.anchor(shown, previous);
+        let broken = draft.kept.iter().filter(|layer| layer.is_none()).count();
+        draft.make_room(self.most);
+        let room = self.most - draft.layers();
+        let Draft {
+            kept,
+            mut new,
+            free,
+        } = draft;
 
-        let broken = kept.iter().filter(|layer| layer.is_none()).count();
-        while kept.iter().flatten().count() + new.len() + usize::from(!free.is_empty()) > self.most
-        {
-            let smallest = kept
-                .iter_mut()
-                .filter(|layer| {
-                    layer
-                        .as_ref()
-                        .is_some_and(|layer| layer.reason != Reason::Asked)
-                })
-                .min_by_key(|layer| layer.as_ref().map(|layer| layer.group.size));
-            let Some(layer) = smallest.and_then(Option::take) else {
-                break;
-            };
-            free.extend(layer.group.nodes);
-        }
-        let room = self.most - kept.iter().flatten().count() - new.len();
         let free = self.by_name(free);
-        let most = self.budget(room, broken, &free, before);
-        let atoms = self.risks.alike(free);
-        let atoms = atoms.into_iter().map(|nodes| self.group(nodes)).collect();
-        for group in merge(&self.risks, atoms, most, self.min_size) {
+        let budget = self.budget(room, broken, &free, before);
+        let alike = self.risks.alike(free).into_iter();
+        let groups = alike.map(|nodes| self.group(nodes)).collect();
+        for group in merge(&self.risks, groups, budget, self.min_size) {
             let reason = self.reason(&group);
             new.push(self.layer(self.by_name(group.nodes), reason));
         }
 
         let mut layers = self.stack(kept, new);
         self.put_asked_in_order(&mut layers);
-        let mut plan = Plan::new(
-            self.closure,
-            layers
-                .iter()
-                .map(|layer| (layer.group.nodes.clone(), layer.reason.clone())),
-        );
-        for (planned, layer) in plan.layers.iter_mut().zip(&layers) {
-            planned.chance_per_mille = Some((layer.group.chance() * 1_000.0).round() as u16);
+        let chances: Vec<f64> = layers.iter().map(|layer| layer.group.chance()).collect();
+        let layers = layers
+            .into_iter()
+            .map(|layer| (layer.group.nodes, layer.reason));
+        let mut plan = Plan::new(self.closure, layers);
+        for (layer, chance) in plan.layers.iter_mut().zip(chances) {
+            layer.chance_per_mille = Some((chance * 1_000.0).round() as u16);
         }
         plan
     }
 
-    fn group(&self, nodes: Vec<NodeIndex>) -> Group {
-        let sizes = nodes
+    /// What the plan before and the request settle.
+    fn anchor(&self, shown: &[NodeIndex], previous: Option<&Plan>) -> Draft {
+        let layers = previous.map_or(&[][..], |plan| &plan.layers);
+        let kept: Vec<Option<Layer>> = layers
             .iter()
-            .map(|&node| self.closure.graph()[node].nar_size);
-        let size = sizes.sum();
+            .map(|layer| self.keep(shown, &layer.paths))
+            .collect();
+        let mut free: BTreeSet<NodeIndex> = shown.iter().copied().collect();
+        for node in kept.iter().flatten().flat_map(|layer| &layer.group.nodes) {
+            free.remove(node);
+        }
+        let mut new = Vec::new();
+        for nodes in self.asked.sets() {
+            if nodes.iter().any(|node| free.contains(node)) {
+                nodes.iter().for_each(|node| _ = free.remove(node));
+                new.push(self.layer(self.by_name(nodes.iter().copied()), Reason::Asked));
+            }
+        }
+        Draft { kept, new, free }
+    }
+
+    fn group(&self, nodes: Vec<NodeIndex>) -> Group {
+        let graph = self.closure.graph();
+        let size = nodes.iter().map(|&node| graph[node].nar_size).sum();
         Group::new(&self.risks, nodes, size)
     }
 
@@ -209,20 +236,18 @@ impl Planner<'_> {
         free: &[NodeIndex],
         before: &BTreeSet<&StorePath>,
     ) -> usize {
-        let package = |path: &'_ StorePath| SourceName::parse(path.name()).package.to_owned();
-        let packages: BTreeSet<String> = before.iter().map(|path| package(path)).collect();
-        let added = free
-            .iter()
-            .map(|&node| package(&self.closure.graph()[node].path))
-            .filter(|package| !before.is_empty() && !packages.contains(package))
-            .count();
-        let reserve = if self.most < LEAST_TO_RESERVE {
-            0
-        } else {
-            (self.most / RESERVE).max(1)
+        let packages: BTreeSet<&str> = before.iter().map(|path| package(path)).collect();
+        let is_added = |node: &&NodeIndex| {
+            let name = package(&self.closure.graph()[**node].path);
+            !packages.is_empty() && !packages.contains(name)
         };
-        room.min(room.saturating_sub(reserve).max(broken + added))
-            .max(1.min(room))
+        let added = free.iter().filter(is_added).count();
+        let reserve = match self.most {
+            0..LEAST_TO_RESERVE => 0,
+            most => (most / RESERVE).max(1),
+        };
+        let unreserved = room.saturating_sub(reserve);
+        unreserved.max(broken + added).max(1).min(room)
     }
 
     /// Layers in their order: those of the plan before up to the first that could not stay, and
@@ -235,26 +260,20 @@ impl Planner<'_> {
         for layer in &layers {
             below.add(&layer.group.sources);
         }
-        let rest: Vec<Layer> = kept.flatten().chain(new).collect();
-        let mut by_first_name: Vec<usize> = (0..rest.len()).collect();
-        by_first_name.sort_by_key(|&at| {
-            let first = rest[at].group.nodes.first();
-            first.map(|&node| {
-                let path = &self.closure.graph()[node].path;
-                (path.name(), path.hash())
-            })
-        });
-        let (groups, reasons): (Vec<Group>, Vec<Reason>) = by_first_name
-            .into_iter()
-            .map(|at| (rest[at].group.clone(), rest[at].reason.clone()))
-            .unzip();
-        for at in order(&self.risks, &below, &groups) {
-            layers.push(Layer {
-                group: groups[at].clone(),
-                reason: reasons[at].clone(),
-            });
-        }
+        let mut rest: Vec<Layer> = kept.flatten().chain(new).collect();
+        rest.sort_by(|a, b| self.name(&a.group).cmp(&self.name(&b.group)));
+        let groups: Vec<&Group> = rest.iter().map(|layer| &layer.group).collect();
+        let order = order(&self.risks, &below, &groups);
+        let mut rest: Vec<Option<Layer>> = rest.into_iter().map(Some).collect();
+        layers.extend(order.into_iter().filter_map(|at| rest[at].take()));
         layers
+    }
+
+    /// What tells groups apart: the name and hash of the first path.
+    fn name(&self, group: &Group) -> Option<(&str, &str)> {
+        let first = group.nodes.first()?;
+        let path = &self.closure.graph()[*first].path;
+        Some((path.name(), path.hash()))
     }
 
     /// Layers that are asked for take each other's places until they are in the order asked for.
@@ -278,8 +297,7 @@ impl Planner<'_> {
         if group.nodes.iter().any(|&node| self.risks.is_root(node)) {
             return Reason::Root;
         }
-        let package =
-            |node: NodeIndex| SourceName::parse(self.closure.graph()[node].path.name()).package;
+        let package = |node: NodeIndex| package(&self.closure.graph()[node].path);
         let packages: BTreeSet<&str> = group.nodes.iter().map(|&node| package(node)).collect();
         if packages.len() == 1 {
             return Reason::Large;
@@ -290,3 +308,10 @@ impl Planner<'_> {
         }
     }
 }
+
+fn package(path: &StorePath) -> &str {
+    SourceName::parse(path.name()).package
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,12 @@ use crate::Closure;
 
 /// The store path of a name. The hashes of different names are in no useful order.
 pub(crate) fn path(name: &str) -> StorePath {
-    let mut state = 0xcbf2_9ce4_8422_2325u64;
+    salted_path(name, 0)
+}
+
+/// The same with another hash for each salt.
+pub(crate) fn salted_path(name: &str, salt: usize) -> StorePath {
+    let mut state = 0xcbf2_9ce4_8422_2325u64 ^ salt as u64;
     let mut hash = String::new();
     for at in 0..32 {
         for byte in name.bytes().chain([at]) {

@@ -262,3 +262,84 @@ fn one_or_more(value: &Value) -> Option<BTreeSet<String>> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (text, message) in [
+            ("{", "the file: this is not JSON"),
+            ("{}", "the file: a list of operations was expected"),
+            (
+                r#"["flatten"]"#,
+                "operation 1: an operation is a list that starts with its name",
+            ),
+            (
+                r#"[["flatten"], []]"#,
+                "operation 2: an operation is a list that starts with its name",
+            ),
+            (
+                r#"[["shuffle"]]"#,
+                "operation 1 (shuffle): there is no such operation; there are popularity_contest,",
+            ),
+            (
+                r#"[["flatten", 1]]"#,
+                "operation 1 (flatten): it takes no argument",
+            ),
+            (
+                r#"[["limit_layers", 0]]"#,
+                "operation 1 (limit_layers): it takes a whole number that is at least 1",
+            ),
+            (
+                r#"[["split_every", "3"]]"#,
+                "operation 1 (split_every): it takes a whole number",
+            ),
+            (
+                r#"[["split_every", -3]]"#,
+                "operation 1 (split_every): it takes a whole number",
+            ),
+            (
+                r#"[["split_paths", "/nix/store/x"]]"#,
+                "operation 1 (split_paths): it takes a list of paths",
+            ),
+            (
+                r#"[["split_paths", [{"children": "x"}]]]"#,
+                "operation 1 (split_paths): it takes a list of paths",
+            ),
+            (
+                r#"[["subcomponent_in", "x"]]"#,
+                "operation 1 (subcomponent_in): it takes a list of paths",
+            ),
+            (
+                r#"[["remove_paths"]]"#,
+                "operation 1 (remove_paths): it takes a path or a list of paths",
+            ),
+            (
+                r#"[["over", "main"]]"#,
+                "operation 1 (over): it takes the name of a part and an operation",
+            ),
+            (
+                r#"[["reverse"], ["over", "main", ["pipe", [["flatten"], ["map", ["limit_layers"]]]]]]"#,
+                "operation 2 (over), its operation (pipe), its operation 2 (map), its operation (limit_layers): it takes",
+            ),
+        ] {
+            let error = Pipeline::from_json(text).unwrap_err().to_string();
+            let expected = format!("layering pipeline: {message}");
+            assert!(error.starts_with(&expected), "{text}: {error}");
+            assert_eq!(error.lines().count(), 1);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_a_pipeline_or_an_error(
+            text in r#"(\[|\]|,|\{|\}|:|"over"|"map"|"pipe"|"main"|"split_paths"|"children_of"|"limit_layers"|-?[0-9]{1,30}){0,24}"#,
+        ) {
+            let _ = Pipeline::from_json(&text);
+        }
+    }
+}
