@@ -10,6 +10,7 @@ use serde_json::Value;
 use sources::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
+use crate::console::say;
 
 /// What says how to plan.
 #[derive(Debug, Deserialize)]
@@ -28,7 +29,7 @@ pub fn run() -> Result<()> {
     let attributes: Attributes<PlanAttributes> = attributes::read()?;
     let plan = plan(&attributes.values, &attributes.text)?;
     if attributes.values.debug {
-        eprint!("{}", crate::plan::table(&plan));
+        say!("{}", crate::plan::table(&plan).trim_end());
     }
     attributes::write(
         &attributes.out,

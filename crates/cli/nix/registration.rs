@@ -8,6 +8,7 @@ use serde_json::Value;
 use sources::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
+use crate::console;
 
 /// Prints the list.
 pub fn run() -> Result<()> {
@@ -33,6 +34,5 @@ pub fn run() -> Result<()> {
             let _ = writeln!(text, "{reference}");
         }
     }
-    print!("{text}");
-    Ok(())
+    console::print(text)
 }
