@@ -47,6 +47,8 @@ let
   };
 
   # fakeroot notes the owners and modes that it was asked for, and the layer is written from that.
+  # It is told of them without an answer, and may end before it has read the last: a question, which
+  # has an answer, waits for that.
   fakeroot = {
     nativeBuildInputs = [ tools.fakeroot ] ++ lib.optional enableFakechroot tools.proot;
     commands = ''
@@ -58,7 +60,8 @@ let
       (
         cd root
         ${lib.optionalString enableFakechroot ''proot -r "$PWD" -w / -b /dev -b /proc -b /sys -b ${builtins.storeDir} -b "$NIX_BUILD_TOP" \''}
-        fakeroot -s "$NIX_BUILD_TOP/fakeroot-state" -- bash -e "$NIX_BUILD_TOP/fakeroot-commands"
+        fakeroot -s "$NIX_BUILD_TOP/fakeroot-state" -- \
+          bash -c 'bash -e "$0" && test -e /' "$NIX_BUILD_TOP/fakeroot-commands"
       )
     '';
   };
