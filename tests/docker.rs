@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -46,6 +47,7 @@ impl Docker {
         Loaded {
             docker: self,
             name: name.to_owned(),
+            reference: name.to_owned(),
         }
     }
 
@@ -92,16 +94,26 @@ impl Docker {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn loaded(&self, command: &mut Command) -> Loaded<'_> {
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        let text = String::from_utf8(output.stdout).unwrap();
+    /// The image that a `docker load` loads. Other tests may load another under the same name, so
+    /// that it is given one of its own before they can, and loses that of the archive.
+    fn loaded(&self, load: &mut Command) -> Loaded<'_> {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let one_by_one = File::create(std::env::temp_dir().join("stream-layered-tests.lock"));
+        let one_by_one = one_by_one.unwrap();
+        one_by_one.lock().unwrap();
+        let text = text(load);
         let name = text
             .lines()
             .find_map(|line| line.strip_prefix("Loaded image: "));
+        let name = name.unwrap_or_else(|| panic!("{text}")).to_owned();
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let reference = format!("stream-layered-test:{}-{count}", std::process::id());
+        self::text(self.client().args(["tag", &name, &reference]));
+        self::text(self.client().args(["rmi", "--no-prune", &name]));
         Loaded {
             docker: self,
-            name: name.unwrap_or_else(|| panic!("{text}")).to_owned(),
+            name,
+            reference,
         }
     }
 
@@ -115,8 +127,10 @@ impl Docker {
 /// An image in the engine, which is removed when it is dropped.
 pub struct Loaded<'a> {
     docker: &'a Docker,
-    /// Its name and tag.
+    /// The name and tag that it came with.
     pub name: String,
+    /// Those that it has in the engine.
+    reference: String,
 }
 
 impl Loaded<'_> {
@@ -138,7 +152,7 @@ impl Loaded<'_> {
         client
             .args(["run", "--rm", "--network", "none"])
             .args(options);
-        client.arg(&self.name).args(command).output().unwrap()
+        client.arg(&self.reference).args(command).output().unwrap()
     }
 
     /// Starts a container.
@@ -147,7 +161,7 @@ impl Loaded<'_> {
         client
             .args(["run", "--detach", "--network", "none"])
             .args(options)
-            .arg(&self.name);
+            .arg(&self.reference);
         let output = client.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
         let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
@@ -162,7 +176,7 @@ impl Loaded<'_> {
         let output = self
             .docker
             .client()
-            .args(["image", "inspect", &self.name])
+            .args(["image", "inspect", &self.reference])
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
@@ -176,7 +190,7 @@ impl Loaded<'_> {
             .docker
             .client()
             .args(command)
-            .arg(&self.name)
+            .arg(&self.reference)
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
@@ -186,11 +200,10 @@ impl Loaded<'_> {
 
 impl Drop for Loaded<'_> {
     fn drop(&mut self) {
-        // An image that another test has loaded again under the same name is none of ours.
         let _ = self
             .docker
             .client()
-            .args(["rmi", "--no-prune", &self.name])
+            .args(["rmi", "--no-prune", &self.reference])
             .output();
     }
 }
@@ -242,4 +255,11 @@ impl Drop for Container<'_> {
             .args(["rm", "--force", &self.id])
             .output();
     }
+}
+
+/// What a command prints, which must succeed.
+fn text(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
 }
