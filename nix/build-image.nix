@@ -1,6 +1,10 @@
 # nixpkgs' `buildImage` for images that need no virtual machine to be built: all store paths in one
 # layer, below the one of the root.
-{ lib, buildLayeredImage }:
+{
+  lib,
+  buildLayeredImage,
+  defaultArchitecture,
+}:
 {
   name,
   tag ? null,
@@ -8,13 +12,17 @@
   # Names one of several images in the archive of the base image.
   fromImageName ? null,
   fromImageTag ? null,
-  # Packages whose files are in the image's root.
-  copyToRoot ? [ ],
+  # Packages whose files are in the image's root, as links into the store: one, or a list.
+  copyToRoot ? null,
   # The former name of `copyToRoot`.
   contents ? null,
+  # A link to a directory is one in the image as well, unless another package has files there, so
+  # that there is nothing to choose.
   keepContentsDirlinks ? false,
-  config ? { },
+  config ? null,
+  architecture ? defaultArchitecture,
   extraCommands ? "",
+  # Owner of the files in the image's root; those in the store are root's.
   uid ? 0,
   gid ? 0,
   created ? "1970-01-01T00:00:01Z",
@@ -23,31 +31,45 @@
   meta ? { },
   # What needs the virtual machine.
   runAsRoot ? null,
-  diskSize ? null,
-  buildVMMemorySize ? null,
-  ...
-}@args:
+  diskSize ? 1024,
+  buildVMMemorySize ? 512,
+}:
 let
-  refuse = condition: message: lib.throwIf condition "in docker image ${name}: ${message}";
+  check = condition: message: lib.throwIfNot condition "in docker image ${name}: ${message}";
+  inRoot = if copyToRoot == null then contents else copyToRoot;
 in
-refuse (runAsRoot != null)
+check (runAsRoot == null)
   "runAsRoot needs a virtual machine, which lib.buildImage does without; say owners and modes with streamLayeredImage's `owners` and `modes`, use its `fakeRootCommands`, or nixpkgs' own dockerTools.buildImage"
-  refuse
-  (fromImageName != null || fromImageTag != null)
+  check
+  (fromImageName == null && fromImageTag == null)
   "fromImageName and fromImageTag are not looked at; give a fromImage that holds one image"
+  check
+  (copyToRoot == null || contents == null)
+  "`contents` is the former name of `copyToRoot`; give one of them"
   buildLayeredImage
-  {
-    inherit
-      name
-      tag
-      fromImage
-      config
-      extraCommands
-      uid
-      gid
-      created
-      compressor
-      includeNixDB
-      meta
-      ;
-  }
+  (
+    {
+      inherit
+        name
+        tag
+        fromImage
+        config
+        architecture
+        extraCommands
+        created
+        compressor
+        includeNixDB
+        meta
+        ;
+      contents = if inRoot == null then [ ] else inRoot;
+      # However many layers the base image has, the store paths come in one.
+      layeringPipeline = [
+        [ "popularity_contest" ]
+        [
+          "limit_layers"
+          1
+        ]
+      ];
+    }
+    // lib.optionalAttrs (uid != 0 || gid != 0) { owners."/**" = { inherit uid gid; }; }
+  )

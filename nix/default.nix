@@ -19,6 +19,8 @@ let
       ;
   };
 
+  defaultArchitecture = import ./architecture.nix pkgs.stdenv.hostPlatform;
+
   overridable = file: args: lib.makeOverridable (import file ({ inherit lib; } // args));
 
   streamLayeredImage = overridable ./stream-layered-image.nix {
@@ -28,13 +30,13 @@ let
       step
       program
       rootLayer
+      defaultArchitecture
       ;
-    defaultArchitecture = import ./architecture.nix pkgs.stdenv.hostPlatform;
   };
   buildLayeredImage = overridable ./build-layered-image.nix { inherit tools streamLayeredImage; };
 in
 {
   inherit streamLayeredImage buildLayeredImage;
   buildLayeredImageWithNixDb = args: buildLayeredImage ({ includeNixDB = true; } // args);
-  buildImage = overridable ./build-image.nix { inherit buildLayeredImage; };
+  buildImage = overridable ./build-image.nix { inherit buildLayeredImage defaultArchitecture; };
 }

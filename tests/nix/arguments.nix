@@ -16,6 +16,7 @@ let
 
   # The image that differs from another in one argument.
   plain = args: streamLayeredImage ({ name = "plain"; } // args);
+  buildImage = args: (import ../../nix { inherit pkgs; }).buildImage ({ name = "plain"; } // args);
   some = {
     name = "some";
     contents = [
@@ -136,10 +137,28 @@ in
       strategy = "auto";
       layeringPipeline = [ [ "popularity_contest" ] ];
     };
-    runAsRoot = (import ../../nix { inherit pkgs; }).buildImage {
-      name = "plain";
-      runAsRoot = "true";
+    runAsRoot = buildImage { runAsRoot = "true"; };
+    unknownOfBuildImage = buildImage { content = [ hello ]; };
+    fromImageName = buildImage { fromImageName = "base"; };
+    copyToRootAndContents = buildImage {
+      copyToRoot = hello;
+      contents = hello;
     };
+    enableFakechroot =
+      (import ../../nix {
+        inherit pkgs;
+        tools = pkgs // {
+          stdenv = pkgs.stdenv // {
+            hostPlatform = pkgs.stdenv.hostPlatform // {
+              isDarwin = true;
+            };
+          };
+        };
+      }).streamLayeredImage
+        {
+          name = "plain";
+          enableFakechroot = true;
+        };
   };
   # Refused by the build.
   fails = {
@@ -230,6 +249,20 @@ in
       ln -s ${hello} hello
     '';
   };
+  enableFakechroot = plain {
+    enableFakechroot = true;
+    fakeRootCommands = ''
+      mkdir -p /srv/data
+      cd /srv/data
+      pwd > where
+      chown 7:8 where
+    '';
+  };
+  includeNixDB = plain {
+    contents = hello;
+    config.Cmd = [ "${bash}/bin/bash" ];
+    includeNixDB = true;
+  };
   includeStorePaths = plain {
     contents = hello;
     config.Cmd = [ "${bash}/bin/bash" ];
@@ -251,6 +284,28 @@ in
   layeringPipelineFile = streamLayeredImage (
     some // { layeringPipeline = writeText "pipeline.json" (builtins.toJSON pipeline); }
   );
+  onBase = plain {
+    fromImage = buildLayeredImage some;
+    contents = busybox;
+  };
+  buildImage = buildImage {
+    copyToRoot = [
+      hello
+      bash
+    ];
+    fromImage = buildLayeredImage some;
+    config.Cmd = [ "${busybox}/bin/sh" ];
+    architecture = "riscv64";
+    extraCommands = "echo text > file";
+    uid = 1;
+    gid = 2;
+    created = "2024-02-29";
+    compressor = "none";
+    keepContentsDirlinks = true;
+    diskSize = 2048;
+    buildVMMemorySize = 1024;
+  };
+  buildImageContents = buildImage { contents = hello; };
   labels = plain {
     config.Labels = {
       a = "config";

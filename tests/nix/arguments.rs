@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 
 use super::Nix;
 use super::archive::Archive;
-use crate::docker::Docker;
-use crate::peer;
 
-const FILE: &str = "arguments.nix";
+/// The file that they are in.
+pub const FILE: &str = "arguments.nix";
 
-fn archive(nix: &Nix, attribute: &str) -> Archive {
+/// What an image's script writes.
+pub fn archive(nix: &Nix, attribute: &str) -> Archive {
     Archive::of(&nix.build(FILE, attribute))
 }
 
@@ -82,6 +82,10 @@ fn mistakes_are_refused_before_anything_is_built() {
         ("tag", "`a b` is no tag"),
         ("strategies", "give one of them"),
         ("runAsRoot", "runAsRoot needs a virtual machine"),
+        ("unknownOfBuildImage", "unexpected argument 'content'"),
+        ("fromImageName", "give a fromImage that holds one image"),
+        ("copyToRootAndContents", "give one of them"),
+        ("enableFakechroot", "enableFakechroot needs a Linux builder"),
     ] {
         let error = nix.refused(FILE, &format!("refused.{attribute}"));
         assert!(error.contains(words), "{attribute}: {error}");
@@ -268,6 +272,42 @@ fn fake_root_commands_set_owners_and_what_they_refer_to_is_in_the_image() {
 }
 
 #[test]
+fn with_fakechroot_the_root_is_the_images() {
+    let Some(nix) = Nix::find() else { return };
+    let image = archive(&nix, "enableFakechroot");
+    assert_eq!(image.text("/srv/data/where"), "/srv/data\n");
+    let root = image.root();
+    assert_eq!(root["/srv/data/where"].owner, "7/8");
+    let names: Vec<&String> = root.keys().collect();
+    assert_eq!(names, ["/", "/srv", "/srv/data", "/srv/data/where"]);
+}
+
+#[test]
+fn a_nix_database_knows_what_is_in_the_image() {
+    let Some(nix) = Nix::find() else { return };
+    let image = archive(&nix, "includeNixDB");
+    let directory = tempfile::tempdir().unwrap();
+    let status = Command::new("tar")
+        .arg("-xf")
+        .arg(image.layers().last().unwrap())
+        .arg("-C")
+        .arg(directory.path())
+        .status();
+    assert!(status.unwrap().success());
+    let output = nix
+        .command()
+        .args(["path-info", "--all", "--store"])
+        .arg(format!("local?root={}", directory.path().display()))
+        .output()
+        .unwrap();
+    let known = String::from_utf8(output.stdout).unwrap();
+    let mut known: Vec<&str> = known.lines().map(|path| &path[44..]).collect();
+    known.sort_unstable();
+    assert_eq!(known, ["bash-1", "glibc-2", "hello-2.12"]);
+    assert_eq!(known, image.store_paths());
+}
+
+#[test]
 fn without_store_paths_the_root_is_all() {
     let Some(nix) = Nix::find() else { return };
     let image = archive(&nix, "includeStorePaths");
@@ -327,64 +367,23 @@ fn stable_is_a_strategy() {
 }
 
 #[test]
-fn oci_is_a_layout_with_the_annotations() {
+fn build_image_has_one_layer_of_store_paths() {
     let Some(nix) = Nix::find() else { return };
-    let layout = nix.build(FILE, "annotations.oci");
-    let blob = |descriptor: &Value| {
-        let (_, hex) = descriptor["digest"]
-            .as_str()
-            .unwrap()
-            .split_once(':')
-            .unwrap();
-        layout.join("blobs/sha256").join(hex)
-    };
-    let index = read_json(&layout.join("index.json"));
-    let manifest = read_json(&blob(&index["manifests"][0]));
-    let annotations = json!({"org.opencontainers.image.title": "An image"});
-    assert_eq!(manifest["annotations"], annotations);
-    assert!(
-        manifest["layers"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .all(|layer| blob(layer).is_file())
-    );
-}
-
-#[test]
-fn load_and_push_are_programs_of_the_image() {
-    let Some(nix) = Nix::find() else { return };
-    let Some(docker) = Docker::find() else { return };
-    let Some(registry) = peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry") else {
-        return;
-    };
-    let load = nix.build(FILE, "toLoad.load").join("bin/load-to-load");
-    let output = Command::new(load)
-        .env("DOCKER_HOST", docker.host())
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert_eq!(
-        docker.image("to-load:latest").run(&[], &[]),
-        "Hello, world!\n"
-    );
-    let push = nix.build(FILE, "toLoad.push").join("bin/push-to-load");
-    let reference = format!("{registry}/nix/to-load:latest");
-    let output = Command::new(push)
-        .args([&reference, "--plain-http"])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let pushed = String::from_utf8(output.stdout).unwrap();
-    assert!(pushed.contains("@sha256:"), "{pushed}");
+    let base = Archive::read(&nix.build(FILE, "gzip"));
+    let image = Archive::read(&nix.build(FILE, "buildImage"));
+    assert!(image.diff_ids().starts_with(&base.diff_ids()));
+    assert_eq!(image.diff_ids().len(), base.diff_ids().len() + 2);
+    assert_eq!(image.config["architecture"], "riscv64");
+    assert_eq!(image.config["created"], "2024-02-29T00:00:00+00:00");
+    assert_eq!(image.text("/file"), "text\n");
+    let root = image.root();
+    assert!(root.contains_key("/bin/hello") && root.contains_key("/bin/bash"));
+    assert!(root.values().all(|entry| entry.owner == "1/2"));
+    assert!(image.store().values().all(|entry| entry.owner == "0/0"));
+    let plain = Archive::read(&nix.build(FILE, "buildImageContents"));
+    assert_eq!(plain.store_paths(), ["hello-2.12"]);
+    assert!(plain.root().values().all(|entry| entry.owner == "0/0"));
+    assert_eq!(plain.config["config"], Value::Null);
 }
 
 #[test]
@@ -461,40 +460,7 @@ fn digests_change_no_byte() {
     }
 }
 
-#[test]
-fn compressors_wrap_the_same_archive() {
-    let Some(nix) = Nix::find() else { return };
-    let plain = nix.build(FILE, "uncompressed");
-    let expected = std::fs::read(&plain).unwrap();
-    for (attribute, program) in [("gzip", "gzip"), ("zstd", "zstd")] {
-        let file = nix.build(FILE, attribute);
-        let output = Command::new(program)
-            .args(["-d", "-c"])
-            .arg(file)
-            .output()
-            .unwrap();
-        assert!(output.stdout == expected, "{attribute}");
-    }
-    let stream = Command::new(nix.build(FILE, "uncompressed.stream"))
-        .arg("-q")
-        .output()
-        .unwrap();
-    assert!(stream.stdout == expected);
-}
-
-#[test]
-fn plan_is_a_program_of_the_image() {
-    let Some(nix) = Nix::find() else { return };
-    let output = Command::new(nix.build(FILE, "plan").join("bin/plan-some"))
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success() && text.contains("hello-2.12"),
-        "{text}"
-    );
-}
-
-fn read_json(file: &Path) -> Value {
+/// What is in a file of JSON.
+pub fn read_json(file: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
 }

@@ -5,9 +5,9 @@
 
 mod archive;
 mod arguments;
-
 mod examples;
 mod flake;
+mod outputs;
 
 use crate::peer;
 use std::path::{Path, PathBuf};

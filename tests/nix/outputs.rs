@@ -1,0 +1,161 @@
+//! What the functions give beside the script: `.load`, `.push`, `.plan`, `.oci`, and archives.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::archive::Archive;
+use super::arguments::{FILE, archive, read_json};
+use super::{Nix, stderr};
+use crate::docker::Docker;
+use crate::peer;
+
+#[test]
+fn oci_is_a_layout_with_the_annotations() {
+    let Some(nix) = Nix::find() else { return };
+    let (manifest, _) = layout(&nix, "annotations.oci");
+    let annotations = json!({"org.opencontainers.image.title": "An image"});
+    assert_eq!(manifest["annotations"], annotations);
+}
+
+/// The manifest and the configuration of the image in a layout that is whole.
+fn layout(nix: &Nix, attribute: &str) -> (Value, Value) {
+    let layout = nix.build(FILE, attribute);
+    let blob = |descriptor: &Value| {
+        let (_, hex) = descriptor["digest"]
+            .as_str()
+            .unwrap()
+            .split_once(':')
+            .unwrap();
+        layout.join("blobs/sha256").join(hex)
+    };
+    let index = read_json(&layout.join("index.json"));
+    let manifest = read_json(&blob(&index["manifests"][0]));
+    let config = read_json(&blob(&manifest["config"]));
+    let layers = manifest["layers"].as_array().unwrap();
+    assert!(layers.iter().all(|layer| blob(layer).is_file()));
+    (manifest, config)
+}
+
+#[test]
+fn oci_has_the_layers_of_the_base_image_below() {
+    let Some(nix) = Nix::find() else { return };
+    let image = archive(&nix, "onBase");
+    let base = Archive::read(&nix.build(FILE, "gzip"));
+    assert!(image.diff_ids().starts_with(&base.diff_ids()));
+    assert!(image.diff_ids().len() > base.diff_ids().len());
+    let (_, config) = layout(&nix, "onBase.oci");
+    assert_eq!(config["rootfs"]["diff_ids"], json!(image.diff_ids()));
+}
+
+#[test]
+fn load_is_a_program_of_the_image() {
+    let Some(nix) = Nix::find() else { return };
+    let load = nix.build(FILE, "toLoad.load").join("bin/load-to-load");
+    for docker in [Docker::find(), Docker::find_newer()].into_iter().flatten() {
+        let name = format!("to-load:{}", std::process::id());
+        succeed(
+            Command::new(&load)
+                .args(["-t", &name])
+                .env("DOCKER_HOST", docker.host()),
+        );
+        let image = docker.image(&name);
+        assert_eq!(image.run(&[], &[]), "Hello, world!\n");
+    }
+    let Some(podman) = peer::program("STREAM_LAYERED_TEST_PODMAN", "podman") else {
+        return;
+    };
+    let Some(host) = peer::setting("STREAM_LAYERED_TEST_PODMAN_HOST", "podman's socket") else {
+        return;
+    };
+    let loaded = succeed(
+        Command::new(&load)
+            .args(["--engine", "podman", "-t", "localhost/to-load:podman"])
+            .env("CONTAINER_HOST", host),
+    );
+    let name = "localhost/to-load:podman";
+    let inspect = ["image", "inspect", "--format", "sha256:{{.Id}}", name];
+    assert_eq!(succeed(Command::new(&podman).args(inspect)), loaded);
+    succeed(Command::new(&podman).args(["rmi", name]));
+}
+
+#[test]
+fn push_is_a_program_of_the_image() {
+    let Some(nix) = Nix::find() else { return };
+    let (Some(registry), Some(skopeo)) = (
+        peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry"),
+        peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo"),
+    ) else {
+        return;
+    };
+    for attribute in ["digestsOn", "digestsOff", "onBase"] {
+        let push = nix.build(FILE, &format!("{attribute}.push"));
+        let program = push.join("bin").join(match attribute {
+            "onBase" => "push-plain",
+            _ => "push-some",
+        });
+        for compression in ["gzip", "zstd"] {
+            let name = attribute.to_lowercase();
+            let reference = format!("{registry}/nix/{name}:{compression}");
+            let pushed = succeed(Command::new(&program).args([
+                &reference,
+                "--no-cache",
+                "--compression",
+                compression,
+            ]));
+            assert!(
+                pushed.starts_with(&format!("{reference}@sha256:")),
+                "{pushed}"
+            );
+            let seen = succeed(
+                Command::new(&skopeo)
+                    .args(["inspect", "--tls-verify=false", "--config"])
+                    .arg(format!("docker://{reference}")),
+            );
+            let config: Value = serde_json::from_str(&seen).unwrap();
+            let image = archive(&nix, attribute);
+            assert_eq!(config["rootfs"]["diff_ids"], json!(image.diff_ids()));
+        }
+    }
+}
+
+#[test]
+fn compressors_wrap_the_same_archive() {
+    let Some(nix) = Nix::find() else { return };
+    let plain = nix.build(FILE, "uncompressed");
+    let expected = std::fs::read(&plain).unwrap();
+    for (attribute, program) in [("gzip", "gzip"), ("zstd", "zstd")] {
+        let file = nix.build(FILE, attribute);
+        let output = Command::new(program)
+            .args(["-d", "-c"])
+            .arg(file)
+            .output()
+            .unwrap();
+        assert!(output.stdout == expected, "{attribute}");
+    }
+    let stream = Command::new(nix.build(FILE, "uncompressed.stream"))
+        .arg("-q")
+        .output()
+        .unwrap();
+    assert!(stream.stdout == expected);
+}
+
+#[test]
+fn plan_is_a_program_of_the_image() {
+    let Some(nix) = Nix::find() else { return };
+    let output = Command::new(nix.build(FILE, "plan").join("bin/plan-some"))
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        output.status.success() && text.contains("hello-2.12"),
+        "{text}"
+    );
+}
+
+/// What a command prints, which must succeed.
+fn succeed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", stderr(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
