@@ -16,12 +16,12 @@ rustPlatform.buildRustPackage {
     fileset = lib.fileset.unions [
       ../Cargo.toml
       ../Cargo.lock
-      ../clippy.toml
       ../crates
-      ../tests
     ];
   };
   cargoLock.lockFile = ../Cargo.lock;
+  # The tests are for the gate, which has peers for them; who builds an image need not wait for them.
+  doCheck = false;
 
   nativeBuildInputs = [ installShellFiles ];
   postInstall = lib.optionalString (stdenv.buildPlatform.canExecute stdenv.hostPlatform) ''
