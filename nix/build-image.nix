@@ -71,5 +71,7 @@ check (runAsRoot == null)
         ]
       ];
     }
-    // lib.optionalAttrs (uid != 0 || gid != 0) { owners."/**" = { inherit uid gid; }; }
+    // lib.optionalAttrs (uid != 0 || gid != 0) {
+      owners."/**" = { inherit uid gid; };
+    }
   )

@@ -155,24 +155,35 @@ let
         ]
       );
 
-  conf = step "${baseName}-conf.json" "conf" (
-    files
-    // {
-      inherit
-        imageName
-        tag
-        created
-        fromImage
-        baseJson
-        customisationLayer
-        layersJsonFile
-        layerDigests
-        annotations
-        ;
-      store_dir = builtins.storeDir;
-      passthru = { inherit imageTag; };
-    }
-  );
+  configuration =
+    { tag, layerDigests }:
+    step "${baseName}-conf.json" "conf" (
+      files
+      // {
+        inherit
+          imageName
+          tag
+          created
+          fromImage
+          baseJson
+          customisationLayer
+          layersJsonFile
+          layerDigests
+          annotations
+          ;
+        store_dir = builtins.storeDir;
+        passthru = { inherit imageTag; };
+      }
+    );
+
+  conf = configuration { inherit tag layerDigests; };
+
+  # Who sends only what is missing knows the digests of most layers from the time before, or finds
+  # them in the registry: they need not be taken first.
+  confToSend = configuration {
+    tag = imageTag;
+    layerDigests = null;
+  };
 
   imageTag =
     if tag != null then
@@ -187,7 +198,7 @@ let
       bin = "${verb}-${baseName}";
       arguments = arguments ++ [
         "--conf"
-        conf
+        confToSend
       ];
       attrs.meta = {
         description = "${verb} of the image ${imageName}";

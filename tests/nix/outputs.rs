@@ -52,13 +52,19 @@ fn oci_has_the_layers_of_the_base_image_below() {
 fn load_is_a_program_of_the_image() {
     let Some(nix) = Nix::find() else { return };
     let load = nix.build(FILE, "toLoad.load").join("bin/load-to-load");
+    let streamed = archive(&nix, "toLoad").manifest["Config"].take();
+    let id = format!(
+        "sha256:{}\n",
+        streamed.as_str().unwrap().replace(".json", "")
+    );
     for docker in [Docker::find(), Docker::find_newer()].into_iter().flatten() {
         let name = format!("to-load:{}", std::process::id());
-        succeed(
+        let loaded = succeed(
             Command::new(&load)
                 .args(["-t", &name])
                 .env("DOCKER_HOST", docker.host()),
         );
+        assert_eq!(loaded, id);
         let image = docker.image(&name);
         assert_eq!(image.run(&[], &[]), "Hello, world!\n");
     }
@@ -68,15 +74,42 @@ fn load_is_a_program_of_the_image() {
     let Some(host) = peer::setting("STREAM_LAYERED_TEST_PODMAN_HOST", "podman's socket") else {
         return;
     };
-    let loaded = succeed(
+    succeed(
         Command::new(&load)
             .args(["--engine", "podman", "-t", "localhost/to-load:podman"])
             .env("CONTAINER_HOST", host),
     );
     let name = "localhost/to-load:podman";
     let inspect = ["image", "inspect", "--format", "sha256:{{.Id}}", name];
-    assert_eq!(succeed(Command::new(&podman).args(inspect)), loaded);
+    assert_eq!(succeed(Command::new(&podman).args(inspect)), id);
     succeed(Command::new(&podman).args(["rmi", name]));
+}
+
+#[test]
+fn load_and_push_do_not_wait_for_digests() {
+    let Some(nix) = Nix::find() else { return };
+    let needs = |attribute: &str| {
+        let derivation = nix.eval(FILE, &format!("{attribute}.drvPath"));
+        let mut command = nix.command();
+        command.args(["path-info", "--recursive", "--derivation"]);
+        succeed(command.arg(derivation.as_str().unwrap()))
+    };
+    assert!(needs("digestsOn").contains("-some-layer-digests.json.drv"));
+    for output in ["load", "push", "plan"] {
+        let needed = needs(&format!("digestsOn.{output}"));
+        assert!(needed.contains("-some-conf.json.drv"), "{needed}");
+        assert!(!needed.contains("-some-layer-digests.json.drv"), "{needed}");
+        assert!(!needed.contains("-stream-some.drv"), "{needed}");
+    }
+    // The tag is the one of the script's configuration all the same.
+    let plan = nix.build(FILE, "digestsOn.plan").join("bin/plan-some");
+    let script = std::fs::read_to_string(plan).unwrap();
+    let conf = script
+        .split_ascii_whitespace()
+        .find(|word| word.ends_with("-some-conf.json"));
+    let conf = read_json(std::path::Path::new(conf.unwrap()));
+    let tag = nix.eval(FILE, "digestsOn.imageTag");
+    assert_eq!(conf["repo_tag"], format!("some:{}", tag.as_str().unwrap()));
 }
 
 #[test]
