@@ -29,7 +29,7 @@ pub fn run() -> Result<()> {
     let attributes: Attributes<PlanAttributes> = attributes::read()?;
     let plan = plan(&attributes.values, &attributes.text)?;
     if attributes.values.debug {
-        say!("{}", crate::plan::table(&plan).trim_end());
+        say!("{}", crate::plan::for_log(&plan).trim_end());
     }
     attributes::write(
         &attributes.out,
