@@ -72,13 +72,20 @@ pub fn label(plan: &Plan) -> Result<Option<String>> {
     if plan.history.is_none() {
         return Ok(None);
     }
-    let text = serde_json::to_string(&json!({ "history": plan.history, "graph": plan.graph }))?;
+    let reasons = plan.layers.iter().map(|layer| layer.reason.to_string());
+    let chances = plan.layers.iter().map(|layer| layer.chance_per_mille);
+    let mut label = json!({
+        "history": plan.history,
+        "reasons": reasons.collect::<Vec<_>>(),
+        "chances": chances.collect::<Vec<_>>(),
+        "graph": plan.graph,
+    });
+    let text = serde_json::to_string(&label)?;
     if text.len() <= MAX_LABEL {
         return Ok(Some(text));
     }
-    Ok(Some(serde_json::to_string(
-        &json!({ "history": plan.history }),
-    )?))
+    label["graph"].take();
+    Ok(Some(serde_json::to_string(&label)?))
 }
 
 /// Plans are JSON, which images are not. Standard input is a plan.
@@ -114,17 +121,33 @@ fn of_image(image: &BaseImage) -> Result<Plan> {
         "the image does not tell which store paths are in its layers; give one that this program or nixpkgs made, \
          or a plan"
     );
-    let mut plan = match image.config.pointer("/config/Labels").and_then(carried) {
-        Some(plan) => plan,
-        None => Map::new(),
+    let label = image.config.pointer("/config/Labels").and_then(carried);
+    let Some(mut label) = label else {
+        return Ok(Plan::from_value(json!({ "layers": layers }))?);
     };
-    plan.insert("layers".to_owned(), layers.into());
-    if let Ok(plan) = Plan::from_value(plan.clone().into()) {
+    let number = layers.len();
+    for (key, name) in [("reasons", "reason"), ("chances", "chancePerMille")] {
+        let values = label.remove(key);
+        let values = values.as_ref().and_then(Value::as_array);
+        for (layer, value) in layers.iter_mut().zip(
+            values
+                .filter(|all| all.len() == number)
+                .into_iter()
+                .flatten(),
+        ) {
+            if !value.is_null() {
+                layer[name] = value.clone();
+            }
+        }
+    }
+    label.insert("layers".to_owned(), layers.into());
+    label.retain(|_, value| !value.is_null());
+    if let Ok(plan) = Plan::from_value(label.clone().into()) {
         return Ok(plan);
     }
     // The label may be that of an image that this one stands on.
-    plan.remove("graph");
-    Ok(Plan::from_value(plan.into())?)
+    label.remove("graph");
+    Ok(Plan::from_value(label.into())?)
 }
 
 fn carried(labels: &Value) -> Option<Map<String, Value>> {
