@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::golden;
 use crate::peer;
-use crate::program::{fail, stderr, stream_layered, succeed};
+use crate::program::{fail, stream_layered, succeed};
 use crate::store_tree::{Node, StoreRoot};
 
 /// A version of the application with its closure.

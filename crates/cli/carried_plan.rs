@@ -51,6 +51,15 @@ impl fmt::Display for PlanSource {
     }
 }
 
+impl From<PathBuf> for PlanSource {
+    fn from(file: PathBuf) -> Self {
+        Self {
+            text: file.display().to_string(),
+            image: ImageSource::Archive(file),
+        }
+    }
+}
+
 /// Reads a plan; of an image for several platforms, that of `architecture`.
 pub fn open(source: &PlanSource, registry: &RegistryArgs, architecture: &str) -> Result<Plan> {
     match &source.image {
@@ -121,22 +130,22 @@ fn of_image(image: &BaseImage) -> Result<Plan> {
         "the image does not tell which store paths are in its layers; give one that this program or nixpkgs made, \
          or a plan"
     );
-    let label = image.config.pointer("/config/Labels").and_then(carried);
-    let Some(mut label) = label else {
+    of_layers(layers, image.config.pointer("/config/Labels"))
+}
+
+/// The plan of layers with `paths` and a `size`, and of what an image's labels say of them.
+pub fn of_layers(mut layers: Vec<Value>, labels: Option<&Value>) -> Result<Plan> {
+    let Some(mut label) = labels.and_then(carried) else {
         return Ok(Plan::from_value(json!({ "layers": layers }))?);
     };
-    let number = layers.len();
     for (key, name) in [("reasons", "reason"), ("chances", "chancePerMille")] {
-        let values = label.remove(key);
-        let values = values.as_ref().and_then(Value::as_array);
-        for (layer, value) in layers.iter_mut().zip(
-            values
-                .filter(|all| all.len() == number)
-                .into_iter()
-                .flatten(),
-        ) {
+        let Some(Value::Array(values)) = label.remove(key) else {
+            continue;
+        };
+        let fits = values.len() == layers.len();
+        for (layer, value) in layers.iter_mut().zip(values).filter(|_| fits) {
             if !value.is_null() {
-                layer[name] = value.clone();
+                layer[name] = value;
             }
         }
     }

@@ -10,6 +10,7 @@ use image::conf::Conf;
 use image::time::Timestamp;
 use layering::{Closure, Plan, Reason, Request, Strategy};
 use nix_compat::StorePath;
+use serde_json::json;
 use sources::Graph;
 
 use crate::UsageError;
@@ -161,11 +162,17 @@ pub fn plan_of_conf(conf: &Path, store: &Store) -> Result<(Closure, Plan)> {
     let layers: Vec<Vec<StorePath>> = layers.collect();
     let infos = store.closure(&layers.concat())?;
     let closure = Closure::new(infos, None).context("the closure is not whole")?;
-    let plan = Plan::of_layers(
-        &closure,
-        &layers,
-        &Reason::Other("configuration".to_owned()),
-    );
+    let reason = Reason::Other("configuration".to_owned());
+    let known = Plan::of_layers(&closure, &layers, &reason);
+    let layers = known.layers.iter().map(|layer| {
+        let paths: Vec<&str> = layer.paths.iter().map(StorePath::as_str).collect();
+        json!({ "paths": paths, "size": layer.size, "reason": layer.reason.to_string() })
+    });
+    let carried = carried_plan::of_layers(layers.collect(), conf.config.get("Labels"));
+    let plan = carried.map_or(known.clone(), |plan| Plan {
+        graph: known.graph,
+        ..plan
+    });
     Ok((closure, plan))
 }
 

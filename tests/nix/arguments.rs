@@ -320,10 +320,25 @@ fn layering_pipeline_says_what_a_layer_is() {
 }
 
 #[test]
-fn stable_is_a_strategy() {
+fn layers_are_stable_and_the_image_carries_its_plan() {
     let Some(nix) = Nix::find() else { return };
     let image = archive(&nix, "stable");
     assert_eq!(image.store_paths(), ["bash-1", "glibc-2", "hello-2.12"]);
+    let plan = |attribute: &str| {
+        let plan = nix.build(FILE, &format!("{attribute}.plan"));
+        let plan = Command::new(plan.join("bin/plan-some"))
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        serde_json::from_slice::<Value>(&plan.stdout).unwrap()
+    };
+    let first = plan("stable");
+    assert!(first["history"].is_object(), "{first}");
+    assert!(
+        !first.to_string().contains("configuration"),
+        "reasons are told: {first}"
+    );
+    assert_eq!(plan("previous"), first, "nothing changed");
 }
 
 #[test]
