@@ -78,7 +78,7 @@ pub fn open(source: &PlanSource, registry: &RegistryArgs, architecture: &str) ->
 
 /// The label for an image with this plan; none where the plan remembers nothing.
 pub fn label(plan: &Plan) -> Result<Option<String>> {
-    if plan.history.is_none() {
+    if plan.history.is_none() || plan.layers.is_empty() {
         return Ok(None);
     }
     let reasons = plan.layers.iter().map(|layer| layer.reason.to_string());
