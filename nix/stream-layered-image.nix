@@ -50,8 +50,10 @@
   # Says how the layers came about.
   debug ? false,
   # --- What follows is not in nixpkgs. ---
-  # How store paths become layers: "auto", "popularity", ….
+  # How store paths become layers, without a layeringPipeline: "stable", "auto", "popularity".
   strategy ? null,
+  # The image before, or its plan, as a file: what did not change stays in its layer.
+  previous ? null,
   # Added to `config.Labels`.
   labels ? { },
   # Annotations of the image's manifest, where the format has them (OCI).
@@ -109,9 +111,10 @@ let
       maxLayers
       fromImage
       layeringPipeline
+      previous
       debug
       ;
-    strategy = if strategy == null && layeringPipeline == null then "auto" else strategy;
+    strategy = if strategy == null && layeringPipeline == null then "stable" else strategy;
   };
   graph =
     roots:

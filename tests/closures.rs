@@ -130,7 +130,8 @@ fn plan(root: &StoreRoot, closure: &str) -> Value {
             .arg("plan")
             .arg("--store")
             .arg(root.path())
-            .args(["--closure", "-", "--format", "layers"]),
+            .args(["--closure", "-", "--format", "layers"])
+            .args(["--strategy", "auto"]),
         closure.as_bytes(),
     );
     assert!(
@@ -190,7 +191,7 @@ fn every_form_is_the_same_closure() {
             .arg("--store")
             .arg(root.path())
             .arg(path(APP))
-            .args(["--format", "layers"]),
+            .args(["--format", "layers", "--strategy", "auto"]),
     );
     assert_eq!(
         serde_json::from_slice::<Value>(&from_database).unwrap(),

@@ -20,6 +20,7 @@ mod peer;
 mod peers;
 mod program;
 mod push;
+mod releases;
 mod settings;
 mod store_tree;
 mod trees;

@@ -8,7 +8,8 @@ use image::Compression;
 use layering::{LayerPattern, MIN_LAYER_SIZE};
 use registry::Reference;
 
-use crate::base::BaseArg;
+use crate::carried_plan::PlanSource;
+use crate::image_source::ImageSource;
 
 /// One second after 1970 began, as Nix dates its files.
 pub const DEFAULT_TIME: &str = "@1";
@@ -17,7 +18,7 @@ pub const DEFAULT_OWNER: &str = "0:0:root:root";
 /// As nixpkgs has it.
 pub const DEFAULT_MAX_LAYERS: usize = 100;
 /// How layers are made unless the command line says otherwise.
-pub const DEFAULT_STRATEGY: &str = "auto";
+pub const DEFAULT_STRATEGY: &str = "stable";
 
 /// Turn the closure of Nix store paths into a layered, reproducible container image.
 ///
@@ -40,6 +41,10 @@ pub enum Command {
     Stream(StreamArgs),
     /// Show which store paths would go into which layer.
     Plan(PlanArgs),
+    /// Show what a pull of NEW moves for who has OLD, and what made it change.
+    Diff(DiffArgs),
+    /// Show how a path came into the closure, and into its layer.
+    Why(WhyArgs),
     /// Load the image into docker or podman; what it has already is not sent.
     Load(LoadArgs),
     /// Push the image to a registry; what is there already is not sent.
@@ -252,9 +257,53 @@ pub struct PlanArgs {
     /// How to print the plan.
     #[arg(long, value_enum, default_value_t = PlanFormat::Table, help_heading = "Output")]
     pub format: PlanFormat,
+    /// Show what each strategy's layers would cost when something changes.
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub compare: bool,
     /// Write to this file instead of standard output; it appears when it is whole.
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The old image: a docker-archive, oci:DIR[:TAG], docker://REF, or a plan as `plan --format
+    /// json` prints it.
+    #[arg(value_name = "OLD")]
+    pub old: PlanSource,
+    /// The new one.
+    #[arg(value_name = "NEW")]
+    pub new: PlanSource,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text, help_heading = "Output")]
+    pub format: DiffFormat,
+    /// Of images for several platforms, the one for this architecture [default: this machine's].
+    #[arg(long, value_name = "ARCH", help_heading = "Image")]
+    pub arch: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// How `diff` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Arguments of `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// The path that is asked about, or the name of some.
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
 }
 
 /// How `plan` prints.
@@ -266,6 +315,10 @@ pub enum PlanFormat {
     Json,
     /// The bare list of lists that nixpkgs' planners print.
     Layers,
+    /// The graph with its layers, for graphviz.
+    Dot,
+    /// A page for a browser.
+    Html,
 }
 
 /// What an image is made of: the same for every command that takes an image.
@@ -384,7 +437,7 @@ pub struct SettingArgs {
     /// An image to stand on: a docker-archive, oci:DIR[:TAG] or docker://REF[@DIGEST]. Its layers
     /// are taken as they are.
     #[arg(long, value_name = "IMAGE")]
-    pub from_image: Option<BaseArg>,
+    pub from_image: Option<ImageSource>,
     /// What is taken over from the configuration of that image.
     #[arg(
         long,
@@ -408,10 +461,10 @@ pub struct LayerArgs {
     /// Most layers of the image: the base image's, the store layers, and the one of its root.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
-    /// The plan of the release before, as `plan --format json` prints it: what did not change stays
-    /// where it is.
-    #[arg(long, value_name = "FILE")]
-    pub previous: Option<PathBuf>,
+    /// The release before: a plan as `plan --format json` prints it, a docker-archive,
+    /// oci:DIR[:TAG] or docker://REF. What did not change stays where it is.
+    #[arg(long, value_name = "PLAN|IMAGE")]
+    pub previous: Option<PlanSource>,
     /// Put the paths whose names match (`glibc-*`), or their closure (`closure:python3-*`), into a
     /// layer of their own; may be given many times, the lowest first.
     #[arg(long = "layer", value_name = "PATTERN")]

@@ -24,6 +24,12 @@ pub fn print(text: impl AsRef<[u8]>) -> Result<()> {
     }
 }
 
+/// The columns of the terminal that is standard output, if it is one.
+pub fn width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|&columns| columns > 0)
+}
+
 /// Whether an image could not be written because its reader went away; `docker load` does before
 /// the padding at the end of an archive.
 pub fn reader_left(error: &anyhow::Error) -> bool {

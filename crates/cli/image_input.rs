@@ -10,12 +10,14 @@ use image::root::RootTree;
 use image::tar::{Owner, TarRules};
 use image::time::Timestamp;
 use image::{Image, Root, StoreLayer};
+use layering::Plan;
 use nix_compat::{NarHash, StorePath};
 use serde_json::{Map, Value, json};
 
 use crate::UsageError;
 use crate::args::{ImageArgs, NameArgs, SettingArgs};
-use crate::base;
+use crate::carried_plan;
+use crate::image_source;
 use crate::input::{self, Wanted};
 use crate::store::{self, Store};
 
@@ -66,13 +68,10 @@ fn from_options(args: &ImageArgs, store: Store, now: Timestamp) -> Result<ImageI
     let paths = input::paths(args, &store)?;
     let wanted = input::wanted(args, &paths, &store)?;
     let settings = &args.settings;
-    let architecture = architecture(settings)?;
-    let base = base::open(settings, &args.registry, &architecture)?;
-    let plan = input::plan(
-        &wanted,
-        &args.layers,
-        base.as_ref().map_or(0, |base| base.layers.len()),
-    )?;
+    let architecture = architecture(settings.arch.as_deref())?;
+    let base = image_source::base(settings, &args.registry, &architecture)?;
+    let of_base = base.as_ref().map_or(0, |base| base.layers.len());
+    let plan = input::plan(&wanted, &input::request(&wanted, args, of_base)?)?;
     let root = store.link(&wanted.roots)?;
     let warnings = root.conflicts().iter().map(|conflict| {
         format!(
@@ -84,7 +83,7 @@ fn from_options(args: &ImageArgs, store: Store, now: Timestamp) -> Result<ImageI
     let warnings = warnings.collect();
     let image = Image {
         architecture,
-        config: config(settings, &root, base.as_ref())?,
+        config: config(settings, &root, base.as_ref(), &plan)?,
         created: Timestamp::parse(&settings.created, now).context("--created")?,
         rules: TarRules {
             mtime: Timestamp::parse(&settings.mtime, now)
@@ -173,7 +172,12 @@ fn split_tag(text: &str) -> (&str, Option<&str>) {
 }
 
 /// The image's `config`: the JSON that was given, and the options over it.
-fn config(settings: &SettingArgs, root: &RootTree, base: Option<&BaseImage>) -> Result<Value> {
+fn config(
+    settings: &SettingArgs,
+    root: &RootTree,
+    base: Option<&BaseImage>,
+    plan: &Plan,
+) -> Result<Value> {
     let mut config = match settings.config.as_deref() {
         None => Map::new(),
         Some(text) => {
@@ -214,6 +218,9 @@ fn config(settings: &SettingArgs, root: &RootTree, base: Option<&BaseImage>) -> 
             "Env".to_owned(),
             image::base::merge_env(&own, &settings.env).into(),
         );
+    }
+    if let Some(label) = carried_plan::label(plan)? {
+        insert(&mut config, "Labels", carried_plan::LABEL, label.into())?;
     }
     for text in &settings.label {
         let (name, value) = text
@@ -301,8 +308,8 @@ fn owner(text: &str) -> Result<Owner> {
 }
 
 /// `--arch`, or this machine's.
-pub fn architecture(settings: &SettingArgs) -> Result<String> {
-    settings.arch.clone().map_or_else(machine_architecture, Ok)
+pub fn architecture(arch: Option<&str>) -> Result<String> {
+    arch.map_or_else(machine_architecture, |arch| Ok(arch.to_owned()))
 }
 
 /// This machine's architecture as Go, and so image configurations, name it.

@@ -1,6 +1,6 @@
 //! From what was typed to a store, the paths that are meant, and their closure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::conf::Conf;
 use image::time::Timestamp;
-use layering::{Closure, Plan, PlannedLayer, Reason, Request, Strategy};
+use layering::{Closure, Plan, Reason, Request, Strategy};
 use nix_compat::StorePath;
+use serde_json::json;
 use sources::Graph;
 
 use crate::UsageError;
-use crate::args::{ImageArgs, LayerArgs};
+use crate::args::ImageArgs;
+use crate::carried_plan;
+use crate::image_input;
 use crate::result;
 use crate::store::Store;
 use crate::strategy;
@@ -29,6 +32,21 @@ pub struct Wanted {
     pub closure: Closure,
     /// Paths of the graph that go into no layer.
     pub hidden: BTreeSet<StorePath>,
+}
+
+impl Wanted {
+    /// Everything in a closure.
+    pub fn all(closure: Closure) -> Self {
+        let all = closure.roots();
+        Self {
+            roots: all
+                .iter()
+                .map(|&root| closure.graph()[root].path.clone())
+                .collect(),
+            hidden: BTreeSet::new(),
+            closure,
+        }
+    }
 }
 
 /// Resolves PATHs, and reads the closure from `--closure` or from the store.
@@ -82,9 +100,12 @@ pub fn paths(args: &ImageArgs, store: &Store) -> Result<Vec<StorePath>> {
     Ok(vec![store.resolve(result)?])
 }
 
-/// Plans the layers of the closure; `base_layers` of the budget are taken by the base image, one
-/// by the image's root.
-pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Plan> {
+/// What is asked of the layers of the closure; `base_layers` of the budget are taken by the base
+/// image, one by the image's root.
+pub fn request(wanted: &Wanted, args: &ImageArgs, base_layers: usize) -> Result<Request> {
+    let registry = &args.registry;
+    let architecture = image_input::architecture(args.settings.arch.as_deref())?;
+    let args = &args.layers;
     let strategy = strategy::named(&args.strategy)?;
     let is_pipeline = matches!(strategy, Strategy::Pipeline(_));
     let used = base_layers + 1;
@@ -98,27 +119,30 @@ pub fn plan(wanted: &Wanted, args: &LayerArgs, base_layers: usize) -> Result<Pla
         );
         return Err(UsageError(usage).into());
     }
-    let request = Request {
+    let previous = match &args.previous {
+        Some(source) => {
+            let plan = carried_plan::open(source, registry, &architecture);
+            Some(plan.with_context(|| format!("--previous {source}"))?)
+        }
+        None => None,
+    };
+    Ok(Request {
         hidden: wanted.hidden.clone(),
-        previous: args.previous.as_deref().map(previous).transpose()?,
+        previous,
         layers: args.own.clone(),
         min_layer_size: args.min_layer_size,
         ..Request::new(strategy, max_store_layers)
-    };
-    let plan = layering::plan(&wanted.closure, &request)?;
-    if !is_pipeline {
+    })
+}
+
+/// Plans the layers of the closure.
+pub fn plan(wanted: &Wanted, request: &Request) -> Result<Plan> {
+    let plan = layering::plan(&wanted.closure, request)?;
+    if !matches!(request.strategy, Strategy::Pipeline(_)) {
         // A pipeline may leave paths out.
         plan.check(&wanted.closure, &wanted.hidden)?;
     }
     Ok(plan)
-}
-
-/// The plan of the release before.
-fn previous(file: &Path) -> Result<Plan> {
-    let context = || format!("--previous {}", file.display());
-    let text = read_input(file)?;
-    let text = String::from_utf8(text).with_context(context)?;
-    Plan::from_json(&text).with_context(context)
 }
 
 /// The configuration that describes the image: `--conf`, or that of a PATH which is the result of
@@ -130,31 +154,26 @@ pub fn conf(args: &ImageArgs, store: &Store) -> Result<Option<PathBuf>> {
     }
 }
 
-/// The plan of an image that a configuration describes.
-pub fn plan_of_conf(conf: &Path, store: &Store) -> Result<Plan> {
+/// The layers of an image that a configuration describes, and the closure of what is in them.
+pub fn plan_of_conf(conf: &Path, store: &Store) -> Result<(Closure, Plan)> {
     let context = || format!("{}", conf.display());
     let conf = Conf::parse(&read_input(conf)?, Timestamp::now()).with_context(context)?;
-    let paths: Vec<StorePath> = conf
-        .store_layers
-        .iter()
-        .flat_map(|layer| layer.paths.clone())
-        .collect();
-    let infos = store.closure(&paths)?;
-    let sizes: BTreeMap<&StorePath, u64> = infos
-        .iter()
-        .map(|info| (&info.path, info.nar_size))
-        .collect();
-    let layers = conf.store_layers.iter().map(|layer| PlannedLayer {
-        size: layer.paths.iter().filter_map(|path| sizes.get(path)).sum(),
-        paths: layer.paths.clone(),
-        reason: Reason::Other("configuration".to_owned()),
-        chance_per_mille: None,
+    let layers = conf.store_layers.into_iter().map(|layer| layer.paths);
+    let layers: Vec<Vec<StorePath>> = layers.collect();
+    let infos = store.closure(&layers.concat())?;
+    let closure = Closure::new(infos, None).context("the closure is not whole")?;
+    let reason = Reason::Other("configuration".to_owned());
+    let known = Plan::of_layers(&closure, &layers, &reason);
+    let layers = known.layers.iter().map(|layer| {
+        let paths: Vec<&str> = layer.paths.iter().map(StorePath::as_str).collect();
+        json!({ "paths": paths, "size": layer.size, "reason": layer.reason.to_string() })
     });
-    Ok(Plan {
-        layers: layers.collect(),
-        history: None,
-        graph: None,
-    })
+    let carried = carried_plan::of_layers(layers.collect(), conf.config.get("Labels"));
+    let plan = carried.map_or(known.clone(), |plan| Plan {
+        graph: known.graph,
+        ..plan
+    });
+    Ok((closure, plan))
 }
 
 /// Reads a whole file, or standard input for `-`.

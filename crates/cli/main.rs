@@ -6,9 +6,11 @@
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
-mod base;
+mod carried_plan;
 mod console;
+mod diff;
 mod image_input;
+mod image_source;
 mod input;
 mod layer_memory;
 mod load;
@@ -26,6 +28,7 @@ mod result;
 mod store;
 mod strategy;
 mod stream;
+mod why;
 
 use std::process::ExitCode;
 
@@ -43,6 +46,8 @@ fn main() -> ExitCode {
     let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Diff(args) => diff::run(&args),
+        Command::Why(args) => why::run(&args),
         Command::Load(args) => load::run(&args),
         Command::Push(args) => push::run(&args),
         Command::Completions { shell } => manual::completions(shell),

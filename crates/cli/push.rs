@@ -18,9 +18,9 @@ use registry::{
 };
 
 use crate::args::PushArgs;
-use crate::base;
 use crate::console::{self, say};
 use crate::image_input;
+use crate::image_source;
 use crate::layer_memory::LayerMemory;
 use crate::oci::annotations;
 use crate::push_progress::{self, PushProgress};
@@ -52,7 +52,7 @@ pub fn run(args: &PushArgs) -> Result<()> {
     let mut digest = None;
     let mut mount_from: Vec<Reference> = args.previous_image.clone();
     // Layers of the base image are taken over from where they are.
-    mount_from.extend(base::repository(&args.image.settings).cloned());
+    mount_from.extend(image_source::repository(&args.image.settings).cloned());
     for target in run.targets() {
         let pushed = run
             .push(&target, &mount_from)

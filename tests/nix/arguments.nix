@@ -351,7 +351,8 @@ in
     tag = "latest";
     config.Cmd = [ "${hello}/bin/hello" ];
   };
-  stable = streamLayeredImage (some // { strategy = "stable"; });
+  stable = streamLayeredImage some;
+  previous = streamLayeredImage (some // { previous = buildLayeredImage some; });
   digestsOff = streamLayeredImage (some // { digests = false; });
   # Such a script as nixpkgs' makeWrapper writes.
   resultOfNixpkgs = runCommand "stream-some" { } ''

@@ -112,7 +112,7 @@ fn mistakes_that_only_the_build_can_see_are_told() {
             "owners.\"/nothing\" matches nothing in the image's root",
         ),
         ("modes", "modes.\"/bin\": `rwx` is no mode"),
-        ("fromImage", "the base image /nix/store"),
+        ("fromImage", "the image /nix/store"),
         ("extraCommands", "plain-customisation-layer"),
         ("fakeRootCommands", "plain-customisation-layer"),
     ] {
@@ -360,10 +360,25 @@ fn layering_pipeline_says_what_a_layer_is() {
 }
 
 #[test]
-fn stable_is_a_strategy() {
+fn layers_are_stable_and_the_image_carries_its_plan() {
     let Some(nix) = Nix::find() else { return };
     let image = archive(&nix, "stable");
     assert_eq!(image.store_paths(), ["bash-1", "glibc-2", "hello-2.12"]);
+    let plan = |attribute: &str| {
+        let plan = nix.build(FILE, &format!("{attribute}.plan"));
+        let plan = Command::new(plan.join("bin/plan-some"))
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        serde_json::from_slice::<Value>(&plan.stdout).unwrap()
+    };
+    let first = plan("stable");
+    assert!(first["history"].is_object(), "{first}");
+    assert!(
+        !first.to_string().contains("configuration"),
+        "reasons are told: {first}"
+    );
+    assert_eq!(plan("previous"), first, "nothing changed");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use image::time::Timestamp;
+use layering::Plan;
 use nix_compat::{StoreDir, StorePath};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::{self, Attributes};
 use super::digests::{self, DigestText, FileAttributes, KnownLayer};
+use crate::carried_plan;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -45,7 +47,10 @@ pub fn run() -> Result<()> {
     let values = attributes.values;
     let files = attributes::read::<FileAttributes>()?.values;
     let base: Base = from_file(&values.base_json)?;
-    let layers: Vec<Vec<String>> = from_file(&values.layers_json_file)?;
+    let plan = Plan::from_value(from_file(&values.layers_json_file)?)
+        .with_context(|| values.layers_json_file.display().to_string())?;
+    let layers = plan.layers.iter().map(|layer| texts(&layer.paths));
+    let layers: Vec<Vec<String>> = layers.collect();
     let digests = match &values.layer_digests {
         Some(file) => Some(layer_digests(&values, &layers, from_file(file)?, &files)?),
         None => None,
@@ -56,7 +61,7 @@ pub fn run() -> Result<()> {
     };
     let mut conf = json!({
         "architecture": base.architecture,
-        "config": base.config,
+        "config": with_plan(base.config, &plan)?,
         "os": base.os,
         "store_dir": values.store_dir,
         "from_image": values.from_image,
@@ -77,6 +82,29 @@ pub fn run() -> Result<()> {
         conf["annotations"] = values.annotations.into();
     }
     attributes::write(out, serde_json::to_string_pretty(&conf)? + "\n")
+}
+
+fn texts(paths: &[StorePath]) -> Vec<String> {
+    paths.iter().map(|path| path.as_str().to_owned()).collect()
+}
+
+/// The image's `config` with the plan as a label, if the image is to carry one.
+fn with_plan(mut config: Value, plan: &Plan) -> Result<Value> {
+    if let Some(label) = carried_plan::label(plan)? {
+        if config.is_null() {
+            config = json!({});
+        }
+        let labels = config
+            .as_object_mut()
+            .context("`config` is no attribute set")?
+            .entry("Labels")
+            .or_insert_with(|| json!({}));
+        let labels = labels
+            .as_object_mut()
+            .context("`config.Labels` is no attribute set")?;
+        labels.insert(carried_plan::LABEL.to_owned(), label.into());
+    }
+    Ok(config)
 }
 
 fn from_file<T: DeserializeOwned>(file: &Path) -> Result<T> {

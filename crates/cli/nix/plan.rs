@@ -10,7 +10,10 @@ use serde_json::Value;
 use sources::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
+use crate::args::{DEFAULT_STRATEGY, RegistryArgs};
+use crate::carried_plan::{self, PlanSource};
 use crate::console::say;
+use crate::image_input;
 
 /// What says how to plan.
 #[derive(Debug, Deserialize)]
@@ -20,21 +23,25 @@ pub struct PlanAttributes {
     from_image: Option<PathBuf>,
     strategy: Option<String>,
     layering_pipeline: Option<Value>,
+    previous: Option<PathBuf>,
     #[serde(default)]
     debug: bool,
 }
 
-/// Writes the list of lists of paths.
+/// Writes the list of lists of paths; for the strategy `stable`, the plan.
 pub fn run() -> Result<()> {
     let attributes: Attributes<PlanAttributes> = attributes::read()?;
     let plan = plan(&attributes.values, &attributes.text)?;
     if attributes.values.debug {
-        say!("{}", crate::plan::table(&plan).trim_end());
+        say!("{}", crate::plan::for_log(&plan).trim_end());
     }
-    attributes::write(
-        &attributes.out,
-        serde_json::to_string_pretty(&plan.to_layers_json())? + "\n",
-    )
+    let value = match plan.history {
+        None => plan.to_layers_json(),
+        // The image is to carry what the next plan needs.
+        Some(_) => serde_json::to_value(&plan)?,
+    };
+    let text = serde_json::to_string_pretty(&value)? + "\n";
+    attributes::write(&attributes.out, text)
 }
 
 /// Plans the closure that a derivation's attributes hold.
@@ -53,6 +60,7 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
     };
     let request = Request {
         hidden: graph.exclude,
+        previous: attributes.previous.clone().map(previous).transpose()?,
         ..Request::new(strategy, max_store_layers)
     };
     let plan = layering::plan(&closure, &request)?;
@@ -63,10 +71,22 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
     Ok(plan)
 }
 
+/// The plan of the release before, from a file or a directory.
+fn previous(file: PathBuf) -> Result<Plan> {
+    let registry = RegistryArgs {
+        plain_http: false,
+        ca_file: Vec::new(),
+    };
+    let source = PlanSource::from(file);
+    let architecture = image_input::architecture(None)?;
+    carried_plan::open(&source, &registry, &architecture)
+        .with_context(|| format!("previous = {source}"))
+}
+
 /// `layeringPipeline` as a list, or as a file that holds it; else `strategy`.
 fn strategy(attributes: &PlanAttributes) -> Result<Strategy> {
     match &attributes.layering_pipeline {
-        None => crate::strategy::named(attributes.strategy.as_deref().unwrap_or("auto")),
+        None => crate::strategy::named(attributes.strategy.as_deref().unwrap_or(DEFAULT_STRATEGY)),
         Some(Value::String(file)) => crate::strategy::pipeline_file(file),
         Some(list) => Ok(Strategy::Pipeline(Pipeline::from_json(&list.to_string())?)),
     }

@@ -184,6 +184,16 @@ impl Plan {
         self.layers.iter().map(texts).collect::<Vec<Value>>().into()
     }
 
+    /// A plan of layers that were chosen elsewhere. Paths that the closure does not have are left
+    /// out.
+    pub fn of_layers(closure: &Closure, layers: &[Vec<StorePath>], reason: &Reason) -> Self {
+        let nodes = layers.iter().map(|paths| {
+            let nodes = paths.iter().filter_map(|path| closure.node(path));
+            (nodes.collect(), reason.clone())
+        });
+        Self::new(closure, nodes)
+    }
+
     /// Reads what `plan --format json` prints: an object with `layers`. The bare list of lists
     /// that nixpkgs' planners print is a plan too; it knows no sizes and no reasons.
     ///
@@ -191,7 +201,15 @@ impl Plan {
     ///
     /// The text has none of these forms, holds what is no store path, or holds a path twice.
     pub fn from_json(text: &str) -> Result<Self, ParsePlanError> {
-        let value: Value = serde_json::from_str(text)?;
+        Self::from_value(serde_json::from_str(text)?)
+    }
+
+    /// Reads the JSON that [`Plan::from_json`] reads.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn from_value(value: Value) -> Result<Self, ParsePlanError> {
         let mut history = None;
         let mut graph = None;
         let layers = match value {

@@ -49,7 +49,12 @@ impl BaseImage {
             what,
         };
         let compression = Compression::of(path).map_err(read)?;
-        let members = list(compression.open(path).map_err(read)?).map_err(read)?;
+        let members = list(compression.open(path).map_err(read)?).map_err(|error| {
+            match error.raw_os_error() {
+                Some(_) => read(error),
+                None => form("it is no tar, or not a whole one".to_owned()),
+            }
+        })?;
         let find = |name: &str| {
             let wanted = plain_name(name.as_bytes());
             // As with tar itself, the last of several equal names counts.

@@ -71,7 +71,7 @@ enum BaseContent {
 #[non_exhaustive]
 pub enum BaseError {
     /// The file cannot be opened or read.
-    #[error("cannot read the base image {}", path.display())]
+    #[error("cannot read the image {}", path.display())]
     Read {
         /// The archive.
         path: PathBuf,
@@ -79,7 +79,7 @@ pub enum BaseError {
         source: io::Error,
     },
     /// The file is no docker-archive.
-    #[error("the base image {} is no docker-archive: {what}; make one with `docker save` or `skopeo copy … docker-archive:FILE`", path.display())]
+    #[error("the image {} is no docker-archive: {what}; make one with `docker save` or `skopeo copy … docker-archive:FILE`", path.display())]
     Form {
         /// The archive.
         path: PathBuf,
@@ -87,7 +87,7 @@ pub enum BaseError {
         what: String,
     },
     /// The blobs are no image.
-    #[error("the base image {name} cannot be used: {what}")]
+    #[error("the image {name} cannot be used: {what}")]
     Blobs {
         /// Where the blobs are.
         name: String,
@@ -95,7 +95,7 @@ pub enum BaseError {
         what: String,
     },
     /// A blob cannot be read.
-    #[error("cannot read {digest} of the base image {name}")]
+    #[error("cannot read {digest} of the image {name}")]
     Blob {
         /// Where the blobs are.
         name: String,
@@ -105,7 +105,7 @@ pub enum BaseError {
         source: io::Error,
     },
     /// A member is shorter than its header said.
-    #[error("the base image {} ends within its layer {layer}: it is not whole", path.display())]
+    #[error("the image {} ends within its layer {layer}: it is not whole", path.display())]
     Truncated {
         /// The archive.
         path: PathBuf,

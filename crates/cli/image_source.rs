@@ -1,4 +1,5 @@
-//! `--from-image`: the image to stand on, from a file, an OCI layout or a registry.
+//! Images that are there already, in a file, an OCI layout or a registry: to stand on, to plan after, to
+//! compare with.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -14,9 +15,9 @@ use registry::{Access, Client, Document, Reference};
 use crate::args::{InheritArg, RegistryArgs, SettingArgs};
 use crate::registries;
 
-/// Where a base image is.
+/// Where an image is.
 #[derive(Debug, Clone)]
-pub enum BaseArg {
+pub enum ImageSource {
     /// A docker-archive.
     Archive(PathBuf),
     /// An OCI layout, and the image's tag there.
@@ -25,7 +26,7 @@ pub enum BaseArg {
     Registry(Reference),
 }
 
-impl FromStr for BaseArg {
+impl FromStr for ImageSource {
     type Err = registry::ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -47,33 +48,42 @@ impl FromStr for BaseArg {
 }
 
 /// Opens the base image that was asked for; of several platforms, that of `architecture`.
-pub fn open(
+pub fn base(
     settings: &SettingArgs,
     registry: &RegistryArgs,
     architecture: &str,
 ) -> Result<Option<BaseImage>> {
-    let Some(base) = &settings.from_image else {
+    let Some(source) = &settings.from_image else {
         return Ok(None);
     };
-    let platform = Platform {
-        os: "linux".to_owned(),
-        architecture: architecture.to_owned(),
-        ..Platform::default()
-    };
-    let mut base = match base {
-        BaseArg::Archive(file) => BaseImage::open(file)?,
-        BaseArg::Layout(directory, tag) => open_layout(directory, tag.as_deref(), &platform)?,
-        BaseArg::Registry(reference) => of_registry(reference, registry, &platform)
-            .with_context(|| format!("cannot use the base image {reference}"))?,
-    };
+    let mut base = source
+        .open(registry, architecture)
+        .context("--from-image")?;
     base.inherit = inherited(&settings.inherit);
     Ok(Some(base))
+}
+
+impl ImageSource {
+    /// Opens the image; of several platforms, that of `architecture`.
+    pub fn open(&self, registry: &RegistryArgs, architecture: &str) -> Result<BaseImage> {
+        let platform = Platform {
+            os: "linux".to_owned(),
+            architecture: architecture.to_owned(),
+            ..Platform::default()
+        };
+        Ok(match self {
+            Self::Archive(file) => BaseImage::open(file)?,
+            Self::Layout(directory, tag) => open_layout(directory, tag.as_deref(), &platform)?,
+            Self::Registry(reference) => of_registry(reference, registry, &platform)
+                .with_context(|| format!("cannot use the image {reference}"))?,
+        })
+    }
 }
 
 /// The repository of the base image in its registry, if it is from one.
 pub fn repository(settings: &SettingArgs) -> Option<&Reference> {
     match &settings.from_image {
-        Some(BaseArg::Registry(reference)) => Some(reference),
+        Some(ImageSource::Registry(reference)) => Some(reference),
         _ => None,
     }
 }

@@ -1,0 +1,55 @@
+//! A plan as a page for a browser: everything that it needs is in it.
+
+use anyhow::Result;
+use layering::Plan;
+use serde_json::{Value, json};
+
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// The page; `title` says what is in the image.
+pub fn page(plan: &Plan, title: &str) -> Result<String> {
+    // A script ends at the first `</script`, and store paths may not hold `<`; reasons may.
+    let data = serde_json::to_string(&data(plan, title))?.replace('<', "\\u003c");
+    let mut page = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len());
+    let mut rest = PAGE;
+    for (mark, text) in [
+        ("/* STYLE */", STYLE),
+        ("/* DATA */", &data),
+        ("/* SCRIPT */", SCRIPT),
+    ] {
+        if let Some((before, after)) = rest.split_once(mark) {
+            page += before;
+            page += text;
+            rest = after;
+        }
+    }
+    Ok(page + rest)
+}
+
+/// Layers, each with its paths by their numbers through all layers; and these paths.
+fn data(plan: &Plan, title: &str) -> Value {
+    let mut first = 0;
+    let layers = plan.layers.iter().map(|layer| {
+        let paths: Vec<usize> = (first..first + layer.paths.len()).collect();
+        first += layer.paths.len();
+        json!({
+            "size": layer.size,
+            "why": layer.reason.to_string(),
+            "chance": layer.chance_per_mille,
+            "paths": paths,
+        })
+    });
+    let layers: Vec<Value> = layers.collect();
+    let graph = plan.graph.as_ref();
+    let paths = plan.paths().enumerate().map(|(at, path)| {
+        json!({
+            "path": path.as_str(),
+            "name": path.name(),
+            "size": graph.and_then(|graph| graph.sizes().get(at)).copied().unwrap_or(0),
+            "uses": graph.and_then(|graph| graph.references().get(at)),
+        })
+    });
+    json!({ "title": title, "layers": layers, "paths": paths.collect::<Vec<_>>() })
+}
