@@ -21,5 +21,6 @@ mod peers;
 mod program;
 mod push;
 mod settings;
+mod stopped_downloads;
 mod store_tree;
 mod trees;

@@ -139,7 +139,9 @@ fn unnamed(directory: &Path) -> io::Result<Option<File>> {
             let file = File::from(file);
             lock(&file);
             // Without /proc it could not be named.
-            Ok(fs::symlink_metadata(open_path(&file)).is_ok().then_some(file))
+            Ok(fs::symlink_metadata(open_path(&file))
+                .is_ok()
+                .then_some(file))
         }
         Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => Ok(None),
         Err(error) => Err(error.into()),
@@ -202,7 +204,11 @@ mod tests {
         remove_abandoned(directory.path());
         assert_eq!(
             names(directory.path()),
-            [".stream-layered-directory", ".stream-layered-written", "other"]
+            [
+                ".stream-layered-directory",
+                ".stream-layered-written",
+                "other"
+            ]
         );
     }
 }

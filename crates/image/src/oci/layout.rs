@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Value, json};
 use super::document::{BLOBS, INDEX, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, REF_NAME};
 use super::{Descriptor, Documents, LayerBlob, LayerBlobs, Options, Summary, names, put_platform};
 use crate::new_file::{NewFile, remove_abandoned};
 use crate::{Digest, Error};
+use serde_json::{Value, json};
 
 /// Most layers that are made at once: each has threads of its own that compress.
 const MAX_LAYERS: usize = 4;
