@@ -22,5 +22,6 @@ mod program;
 mod push;
 mod releases;
 mod settings;
+mod stopped_downloads;
 mod store_tree;
 mod trees;

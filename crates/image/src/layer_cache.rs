@@ -26,8 +26,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use nix_compat::{NarHash, StorePath};
-use tempfile::NamedTempFile;
 
+use crate::new_file::{NewFile, directory_of};
 use crate::tar::TarRules;
 use crate::{Digest, LayerDigest};
 
@@ -160,11 +160,9 @@ fn halve(file: &Path) -> io::Result<()> {
         .iter()
         .position(|&byte| byte == b'\n')
         .map_or(text.len(), |at| middle + at + 1);
-    let directory = file.parent().unwrap_or(Path::new("."));
-    let mut new = NamedTempFile::new_in(directory)?;
-    new.write_all(&text[start..])?;
-    new.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    let new = NewFile::create_in(directory_of(file))?;
+    new.file().write_all(&text[start..])?;
+    new.name(file)
 }
 
 fn line(key: &LayerKey, digest: &LayerDigest) -> String {

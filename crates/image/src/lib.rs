@@ -11,6 +11,7 @@ pub mod digest;
 pub mod docker_archive;
 pub mod json;
 pub mod layer_cache;
+pub mod new_file;
 pub mod oci;
 pub mod output;
 pub mod root;

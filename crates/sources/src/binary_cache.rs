@@ -35,7 +35,7 @@ pub use trust::{Trust, nix_settings};
 use checked::{Checked, Part};
 use http::Client;
 use outlines::Outlined;
-use place::Place;
+use place::{Fetched, Place};
 use unpack::Stopped;
 
 /// Longest narinfo that is read, in bytes: one with tens of thousands of references.
@@ -95,6 +95,16 @@ struct Found {
     cache: usize,
     signed: Signed,
     file: NarFile,
+}
+
+impl Found {
+    fn new(cache: usize, NarInfo { signed, file, .. }: NarInfo) -> Self {
+        Self {
+            cache,
+            signed,
+            file,
+        }
+    }
 }
 
 impl BinaryCaches {
@@ -222,14 +232,9 @@ impl BinaryCaches {
         for (cache, place) in self.caches.iter().enumerate() {
             match self.ask(place, path) {
                 Ok(None) => {}
-                Ok(Some(NarInfo { signed, file, .. })) => {
-                    let found = Arc::new(Found {
-                        cache,
-                        signed,
-                        file,
-                    });
-                    let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-                    all.insert(path.clone(), Arc::clone(&found));
+                Ok(Some(info)) => {
+                    let found = Arc::new(Found::new(cache, info));
+                    self.note(&found);
                     return Ok(found);
                 }
                 Err(error) => {
@@ -242,6 +247,11 @@ impl BinaryCaches {
             needed_by,
             caches: self.addresses().map(str::to_owned).collect(),
         }))
+    }
+
+    fn note(&self, found: &Arc<Found>) {
+        let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(found.signed.path.clone(), Arc::clone(found));
     }
 
     /// What one cache says of a path.
@@ -276,24 +286,53 @@ impl BinaryCaches {
 
     fn show(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), Failed> {
         let found = self.find(path, None)?;
-        let place = &self.caches[found.cache];
+        let error = match self.open_nar(&found) {
+            Ok(fetched) => return self.unpack(&found, fetched, visitor),
+            Err(error) => error,
+        };
+        // Nothing was shown yet, and a later cache may have the same NAR.
+        for cache in found.cache + 1..self.caches.len() {
+            if let Ok(Some(info)) = self.ask(&self.caches[cache], path)
+                && info.signed.nar_hash == found.signed.nar_hash
+            {
+                let other = Arc::new(Found::new(cache, info));
+                if let Ok(fetched) = self.open_nar(&other) {
+                    self.note(&other);
+                    return self.unpack(&other, fetched, visitor);
+                }
+            }
+        }
+        Err(error.into())
+    }
+
+    fn open_nar<'a>(&'a self, found: &'a Found) -> Result<Fetched<'a>, BinaryCacheError> {
+        let (place, name) = (&self.caches[found.cache], &found.file.url);
+        let failed = |source| BinaryCacheError::Fetch {
+            url: place.shown_file(name),
+            source,
+        };
+        let fetched = place.open(&self.client, name).map_err(failed)?;
+        fetched.ok_or_else(|| {
+            failed(FetchError::Status {
+                status: 404,
+                message: "the narinfo names a file that is not there".to_owned(),
+            })
+        })
+    }
+
+    fn unpack(
+        &self,
+        found: &Found,
+        fetched: Fetched<'_>,
+        visitor: &mut dyn Visit,
+    ) -> Result<(), Failed> {
         let NarFile {
             url: name,
             compression,
             hash,
             size,
         } = &found.file;
-        let url = || place.shown_file(name);
-        let fetched = place
-            .open(&self.client, name)
-            .map_err(|source| BinaryCacheError::Fetch { url: url(), source })?
-            .ok_or_else(|| BinaryCacheError::Fetch {
-                url: url(),
-                source: FetchError::Status {
-                    status: 404,
-                    message: "the narinfo names a file that is not there".to_owned(),
-                },
-            })?;
+        let url = || self.caches[found.cache].shown_file(name);
         let nar = |source| BinaryCacheError::Nar { url: url(), source };
         if let Some(encoding) = fetched.encoding {
             let why = format!("the server has encoded it once more, as {encoding}");
@@ -309,10 +348,12 @@ impl BinaryCaches {
             let nar_hash = Some(found.signed.nar_hash);
             let plain = Checked::new(plain, Part::Nar, Some(nar_size), nar_hash);
             let plain = BufReader::with_capacity(BUFFER, plain);
-            unpack::unpack(plain, nar_size, path, visitor).map_err(|stopped| match stopped {
-                Stopped::Nar(source) => nar(source).into(),
-                Stopped::Spool(source) => BinaryCacheError::Spool(source).into(),
-                Stopped::Visitor(error) => Failed::Visitor(error),
+            unpack::unpack(plain, nar_size, &found.signed.path, visitor).map_err(|stopped| {
+                match stopped {
+                    Stopped::Nar(source) => nar(source).into(),
+                    Stopped::Spool(source) => BinaryCacheError::Spool(source).into(),
+                    Stopped::Visitor(error) => Failed::Visitor(error),
+                }
             })?;
         }
         // The decompressor stops where its own data ends. At the file's end, its hash is checked.

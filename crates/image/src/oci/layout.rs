@@ -1,7 +1,7 @@
 //! An OCI layout in a directory.
 //!
-//! A blob is written beside its place and gets its name when it is whole, so that what has a name
-//! is what the name says, also after a run that was killed. `index.json` is replaced last. So a
+//! A blob gets its name when it is whole, so that what has a name is what the name says, also after a
+//! run that was killed. `index.json` is replaced last. So a
 //! layout is always whole, and a run takes up what the one before it has left.
 
 use std::fs::{self, File};
@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Value, json};
-use tempfile::NamedTempFile;
-
 use super::document::{BLOBS, INDEX, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, REF_NAME};
 use super::{Descriptor, Documents, LayerBlob, LayerBlobs, Options, Summary, names, put_platform};
+use crate::new_file::{NewFile, remove_abandoned};
 use crate::{Digest, Error};
+use serde_json::{Value, json};
 
 /// Most layers that are made at once: each has threads of its own that compress.
 const MAX_LAYERS: usize = 4;
@@ -59,6 +58,7 @@ impl Layout {
     fn create(directory: &Path) -> Result<Self, Error> {
         let blobs = directory.join(BLOBS);
         fs::create_dir_all(&blobs).map_err(at(&blobs))?;
+        remove_abandoned(directory);
         let layout = Self {
             directory: directory.to_owned(),
             written: AtomicU64::new(0),
@@ -144,19 +144,19 @@ impl Layout {
             return Ok(false);
         }
         destination.making(index, blobs.len(), blobs.layer(index));
-        let mut file = self.temporary()?;
-        let path = file.path().to_owned();
+        let new = self.new_file()?;
         let blob = blobs.write(
             index,
             Stoppable {
-                out: file.as_file_mut(),
+                out: new.file(),
                 stop,
-                path: &path,
+                path: &self.directory,
             },
         )?;
         let made = !is_there(&blob);
         if made {
-            self.name(file, &blob.digest)?;
+            let path = self.path(&blob.digest);
+            new.name(&path).map_err(at(&path))?;
             self.written.fetch_add(blob.size, Ordering::Relaxed);
         }
         destination.done(index, &blob, made);
@@ -168,9 +168,7 @@ impl Layout {
         if self.has(digest, size) {
             return Ok(());
         }
-        let mut file = self.temporary()?;
-        file.write_all(contents).map_err(at(file.path()))?;
-        self.name(file, digest)?;
+        self.replace(&self.path(digest), contents)?;
         self.written.fetch_add(size, Ordering::Relaxed);
         Ok(())
     }
@@ -250,37 +248,15 @@ impl Layout {
         self.directory.join(BLOBS).join(digest.hex())
     }
 
-    fn temporary(&self) -> Result<NamedTempFile, Error> {
-        tempfile::Builder::new()
-            .prefix(".stream-layered-")
-            .permissions(permissions())
-            .tempfile_in(&self.directory)
-            .map_err(at(&self.directory))
-    }
-
-    fn name(&self, file: NamedTempFile, digest: &Digest) -> Result<(), Error> {
-        self.place(file, &self.path(digest))
+    fn new_file(&self) -> Result<NewFile, Error> {
+        NewFile::create_in(&self.directory).map_err(at(&self.directory))
     }
 
     fn replace(&self, path: &Path, contents: &[u8]) -> Result<(), Error> {
-        let mut file = self.temporary()?;
-        file.write_all(contents).map_err(at(path))?;
-        self.place(file, path)
+        let new = self.new_file()?;
+        new.file().write_all(contents).map_err(at(path))?;
+        new.name(path).map_err(at(path))
     }
-
-    /// On disk before it has its name: a crash leaves the old file or the new one.
-    fn place(&self, file: NamedTempFile, path: &Path) -> Result<(), Error> {
-        file.as_file().sync_data().map_err(at(path))?;
-        file.persist(path)
-            .map_err(|error| at(path)(error.error))
-            .map(|_| ())
-    }
-}
-
-/// As for any new file: what the process' mask leaves of this.
-fn permissions() -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::Permissions::from_mode(0o666)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
@@ -290,7 +266,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {
 
 /// A file that cannot be written any more once another layer failed.
 struct Stoppable<'a> {
-    out: &'a mut File,
+    out: &'a File,
     stop: &'a AtomicBool,
     path: &'a Path,
 }

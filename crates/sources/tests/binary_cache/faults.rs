@@ -328,3 +328,32 @@ fn what_is_no_cache() {
     let error = chain(&open(&[&url], made.trust()).unwrap_err());
     assert!(error.contains("refused"), "{error}");
 }
+
+#[test]
+fn another_cache_is_asked_for_a_nar_that_cannot_be_had() {
+    let (made, path) = one();
+    let (first, _) = serve(&made, |asked| match is_nar(asked) {
+        true => Answer::Status(404, ""),
+        false => Answer::Right,
+    });
+    // Another build of the same path is not what the first narinfo told of.
+    let other = Made::new();
+    other.add(&path, &some_nar(10), Compression::None, &[], |_| {});
+    let same = Made::new();
+    same.add(&path, &some_nar(SIZE), Compression::Zstd, &[], |_| {});
+    let mut trust = made.trust();
+    trust.keys.extend(other.trust().keys);
+    trust.keys.extend(same.trust().keys);
+    let urls = [first.url(), other.url(), same.url()];
+    let expected = shown(&made.open(), &path).unwrap();
+    let caches = open(&urls.each_ref().map(String::as_str), trust.clone()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(shown(&caches, &path).unwrap(), expected);
+    }
+    // What was found once is kept.
+    assert_eq!(first.asked().iter().filter(|a| is_nar(a)).count(), 1);
+
+    let caches = open(&[&urls[0], &urls[1]], trust).unwrap();
+    let error = shown(&caches, &path).unwrap_err();
+    assert!(error.contains(&first.url()), "{error}");
+}
