@@ -81,6 +81,43 @@ fn every_blob_is_what_its_name_says_and_the_image_is_the_same() {
 }
 
 #[test]
+fn the_image_specification_s_schemas_hold() {
+    let Some(schemas) = peer::setting("STREAM_LAYERED_TEST_OCI_SCHEMAS", "the OCI image schemas")
+    else {
+        return;
+    };
+    let app = App::new(1 << 20);
+    let at = app.directory().join("layout");
+    let options = ["--annotation", "a.b=c", "--label", "d=e", "--expose", "80"];
+    layout(&app, "app:1", &options);
+    layout(
+        &app,
+        "app:1",
+        &["--compression", "zstd", "--index", "--arch", "arm64"],
+    );
+    let mut check = Command::new("/usr/bin/python3");
+    check
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oci_schema.py"))
+        .arg(&schemas)
+        .args(["image-layout-schema.json".into(), at.join("oci-layout")])
+        .args(["image-index-schema.json".into(), at.join("index.json")]);
+    let path = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().unwrap();
+        at.join("blobs/sha256").join(&digest["sha256:".len()..])
+    };
+    let index = &json(&at.join("index.json"))["manifests"][0];
+    check.args(["image-index-schema.json".into(), path(index)]);
+    let images = blob(&at, index);
+    assert_eq!(images["manifests"].as_array().unwrap().len(), 2);
+    for image in images["manifests"].as_array().unwrap() {
+        let config = &blob(&at, image)["config"];
+        check.args(["image-manifest-schema.json".into(), path(image)]);
+        check.args(["config-schema.json".into(), path(config)]);
+    }
+    succeed(&mut check);
+}
+
+#[test]
 fn nothing_is_written_twice_and_other_images_stay() {
     let app = App::new(1 << 20);
     let at = app.directory().join("layout");
