@@ -98,11 +98,13 @@ impl App {
         let _ = fs::remove_dir_all(self.directory().join("cache"));
     }
 
-    /// The program that is tested, with this command and then the closure.
+    /// The program that is tested, with this command and then the closure. A strategy that gives
+    /// small paths layers of their own, so that there are some to be left out.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = stream_layered();
         command
             .args(words)
+            .args(["--strategy", "auto"])
             .arg("--store")
             .arg(self.directory())
             .arg("--closure")
