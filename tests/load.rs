@@ -48,6 +48,15 @@ impl Engine {
         )
     }
 
+    /// containerd by itself.
+    fn bare_containerd() -> Option<Self> {
+        let address = peer::setting("STREAM_LAYERED_TEST_CONTAINERD", "containerd")?;
+        Some(Self {
+            client: "ctr".to_owned(),
+            host: format!("containerd://{address}"),
+        })
+    }
+
     fn named(what: &str, client: &str, host: &str) -> Option<Self> {
         Some(Self {
             client: peer::setting(client, what)?,
@@ -59,6 +68,8 @@ impl Engine {
         let mut command = Command::new(&self.client);
         if self.client.ends_with("podman") {
             command.args(["--remote", "--url", &self.host]);
+        } else if let Some(address) = self.host.strip_prefix("containerd://") {
+            command.args(["--address", address, "--namespace", NAMESPACE]);
         } else {
             command.args(["--host", &self.host]);
         }
@@ -70,6 +81,9 @@ impl Engine {
         String::from_utf8(succeed(&mut self.command(words))).unwrap()
     }
 }
+
+/// Of containerd, for these tests.
+const NAMESPACE: &str = "stream-layered-test";
 
 /// The image that says hello, in bytes that no engine has seen.
 struct Hello {
@@ -156,8 +170,14 @@ impl Hello {
 
     fn load_command(&self, host: &str, tag: &str) -> Command {
         let mut program = self.program("load", tag);
-        program.env("DOCKER_HOST", host);
         program.env_remove("CONTAINER_HOST");
+        if let Some(address) = host.strip_prefix("containerd://") {
+            program.args(["--engine", "containerd"]);
+            program.env("CONTAINERD_ADDRESS", address);
+            program.env("CONTAINERD_NAMESPACE", NAMESPACE);
+        } else {
+            program.env("DOCKER_HOST", host);
+        }
         program
     }
 
@@ -288,6 +308,31 @@ fn podman_takes_the_changed_layer() {
         "{image}"
     );
     remove(&engine, &hello, &["1", "other", "2"]);
+}
+
+#[test]
+fn containerd_takes_the_changed_layer() {
+    let Some(engine) = Engine::bare_containerd() else {
+        return;
+    };
+    let hello = loads_only_what_changed(&engine, 0);
+    for tag in ["1", "other", "2"] {
+        let name = format!("docker.io/library/{}", hello.reference(tag));
+        let said = engine.run(&["run", "--rm", &name, &hello.name]);
+        assert!(said.ends_with(&format!("I am {}\n", hello.name)), "{said}");
+        let status = engine.run(&["images", "check", &format!("name=={name}")]);
+        assert!(status.contains("complete"), "{status}");
+    }
+    let names = engine.run(&["images", "ls", "-q"]);
+    assert!(!names.contains(".invalid"), "{names}");
+    let remove = |tag: &str| {
+        let name = format!("docker.io/library/{}", hello.reference(tag));
+        engine.run(&["images", "rm", "--sync", &name]);
+    };
+    ["1", "other", "2"].map(remove);
+    let again = hello.load(&engine.host, "2");
+    assert_eq!(again.sent, 3, "nothing was left: {}", again.text);
+    remove("2");
 }
 
 /// Compressed layers of a registry have other digests: the same layers, unpacked and ready to run,

@@ -113,7 +113,7 @@ pub struct LoadArgs {
     #[command(flatten)]
     pub image: ImageArgs,
     /// The engine to load it into [default: the first that is found: $DOCKER_HOST, $CONTAINER_HOST,
-    /// docker's socket, podman's].
+    /// docker's socket, podman's, containerd].
     #[arg(long, value_enum, value_name = "ENGINE", help_heading = "Engine")]
     pub engine: Option<EngineArg>,
     /// Threads that hash layers [default: $NIX_BUILD_CORES, or one for each processor].
@@ -181,6 +181,8 @@ pub enum EngineArg {
     Docker,
     /// podman.
     Podman,
+    /// containerd by itself, through its client ctr: $CONTAINERD_ADDRESS, $CONTAINERD_NAMESPACE.
+    Containerd,
 }
 
 /// How registries are reached.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use engine::{Choice, Loaded, Observer, Options};
+use engine::{Choice, Engine, Loaded, Observer, Options};
 use image::{Layer, LayerDigest};
 use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -21,8 +21,9 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         None => Choice::Any,
         Some(EngineArg::Docker) => Choice::Docker,
         Some(EngineArg::Podman) => Choice::Podman,
+        Some(EngineArg::Containerd) => Choice::Containerd,
     };
-    let engine = engine::find(choice)?;
+    let engine = Engine::find(choice)?;
     let mut input = image_input::resolve(&args.image)?;
     if !args.quiet {
         for warning in &input.warnings {
@@ -37,13 +38,7 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         verify: args.verify,
     };
     let progress = Progress::new(args.quiet);
-    let loaded = engine::load(
-        &engine,
-        &mut input.image,
-        input.store.trees(),
-        options,
-        &progress,
-    );
+    let loaded = engine.load(&mut input.image, input.store.trees(), options, &progress);
     progress.bar.finish_and_clear();
     let loaded = loaded?;
     if let Err(error) = memory.keep(&loaded.layers)

@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Error {
     /// No engine answers.
     #[error(
-        "no {wanted} answers ({}); start one, or name its socket in DOCKER_HOST or CONTAINER_HOST",
+        "no {wanted} answers ({}); start one, or name its socket in DOCKER_HOST, CONTAINER_HOST or CONTAINERD_ADDRESS",
         list(tried)
     )]
     NoEngine {
@@ -46,6 +46,16 @@ pub enum Error {
         engine: String,
         /// The engine's own words.
         message: String,
+    },
+    /// The engine's own client, which is needed, cannot be run.
+    #[error("{what}: cannot run {client}")]
+    Client {
+        /// What was to be done.
+        what: String,
+        /// The program.
+        client: &'static str,
+        /// The system's error.
+        source: std::io::Error,
     },
     /// The engine's answer is not what its API promises.
     #[error("{what}: {engine} gave an answer that is not understood: {why}")]

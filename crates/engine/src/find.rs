@@ -18,10 +18,12 @@ pub enum Choice {
     Docker,
     /// podman.
     Podman,
+    /// containerd by itself.
+    Containerd,
 }
 
-/// An engine that runs.
-pub struct Engine {
+/// An engine that speaks Docker's or podman's API.
+pub struct Api {
     pub(crate) client: Client,
     pub(crate) store: Store,
 }
@@ -38,7 +40,7 @@ pub(crate) enum Store {
     Podman,
 }
 
-impl Engine {
+impl Api {
     /// The engine's name, and where it listens.
     pub fn name(&self) -> &str {
         &self.client.engine
@@ -51,7 +53,7 @@ impl Engine {
 /// # Errors
 ///
 /// None answers, or the one that the environment names does not.
-pub fn find(choice: Choice) -> Result<Engine, Error> {
+pub(crate) fn find(choice: Choice) -> Result<Api, Error> {
     let mut tried = Vec::new();
     for candidate in candidates(|name| env::var_os(name))? {
         let why = match open(&candidate.address) {
@@ -79,6 +81,7 @@ fn is_binding(candidate: &Candidate, choice: Choice) -> bool {
         Choice::Any => candidate.variable.is_some(),
         Choice::Docker => candidate.variable == Some("DOCKER_HOST"),
         Choice::Podman => candidate.variable == Some("CONTAINER_HOST"),
+        Choice::Containerd => false,
     }
 }
 
@@ -87,11 +90,12 @@ fn name(choice: Choice) -> &'static str {
         Choice::Any => "container engine",
         Choice::Docker => "docker",
         Choice::Podman => "podman",
+        Choice::Containerd => "containerd",
     }
 }
 
 /// Connects, and asks what it is; an error is a few words.
-fn open(address: &Address) -> Result<(Engine, Choice), String> {
+fn open(address: &Address) -> Result<(Api, Choice), String> {
     let mut client = Client::new(address);
     let is_podman = client.is_podman().map_err(|error| explain(&error))?;
     let (name, choice, store) = if is_podman {
@@ -104,7 +108,7 @@ fn open(address: &Address) -> Result<(Engine, Choice), String> {
         ("docker", Choice::Docker, docker_store(&info))
     };
     client.engine = format!("{name} at {address}");
-    Ok((Engine { client, store }, choice))
+    Ok((Api { client, store }, choice))
 }
 
 fn docker_store(info: &Value) -> Store {

@@ -1,11 +1,12 @@
 //! Container engines: which one runs, what it has, and sending it the rest of an image.
 //!
-//! Docker and podman are spoken to over their HTTP API, on a unix socket or on loopback. An image
-//! is loaded without a name, looked at, and only then named: what a name stood for before stays
-//! until the new image is whole.
+//! Docker and podman are spoken to over their HTTP API, on a unix socket or on loopback; containerd
+//! by itself through its client `ctr`. An image is loaded without a name, looked at, and only then
+//! named: what a name stood for before stays until the new image is whole.
 
 mod address;
 mod answer;
+mod containerd;
 mod error;
 mod find;
 mod http;
@@ -15,6 +16,80 @@ mod probe;
 mod send;
 mod socket;
 
+use image::Image;
+use nix_compat::tree::Trees;
+
 pub use error::{Error, Tried};
-pub use find::{Choice, Engine, find};
-pub use load::{Loaded, Observer, Options, load};
+pub use find::Choice;
+pub use load::{Loaded, Observer, Options};
+
+use crate::containerd::Containerd;
+use crate::find::Api;
+
+/// An engine that runs.
+pub struct Engine(Kind);
+
+enum Kind {
+    Api(Api),
+    Containerd(Containerd),
+}
+
+impl Engine {
+    /// Looks for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the sockets that
+    /// Docker and podman usually have, root's and the user's, then for containerd.
+    ///
+    /// # Errors
+    ///
+    /// None answers, or the one that the environment names does not.
+    pub fn find(choice: Choice) -> Result<Self, Error> {
+        let api = match choice {
+            Choice::Containerd => Err(Error::NoEngine {
+                wanted: "containerd",
+                tried: Vec::new(),
+            }),
+            Choice::Any | Choice::Docker | Choice::Podman => find::find(choice),
+        };
+        let (wanted, mut tried) = match (api, choice) {
+            (Ok(api), _) => return Ok(Self(Kind::Api(api))),
+            (Err(Error::NoEngine { wanted, tried }), Choice::Any | Choice::Containerd) => {
+                (wanted, tried)
+            }
+            (Err(error), _) => return Err(error),
+        };
+        match Containerd::find() {
+            Ok(containerd) => Ok(Self(Kind::Containerd(containerd))),
+            Err(why) => {
+                tried.push(why);
+                Err(Error::NoEngine { wanted, tried })
+            }
+        }
+    }
+
+    /// The engine's name, and where it listens.
+    pub fn name(&self) -> &str {
+        match &self.0 {
+            Kind::Api(api) => api.name(),
+            Kind::Containerd(containerd) => containerd.name(),
+        }
+    }
+
+    /// Loads `image`, and gives it its names. Layers that the engine has are neither sent nor read
+    /// where their digest is known.
+    ///
+    /// # Errors
+    ///
+    /// The image cannot be made, the engine refuses it or goes away, or does not have it whole
+    /// after all layers were sent. Its names then stand for what they stood for before.
+    pub fn load(
+        &self,
+        image: &mut Image,
+        trees: &dyn Trees,
+        options: Options,
+        observer: &dyn Observer,
+    ) -> Result<Loaded, Error> {
+        match &self.0 {
+            Kind::Api(api) => load::load(api, image, trees, options, observer),
+            Kind::Containerd(containerd) => containerd.load(image, trees, options, observer),
+        }
+    }
+}

@@ -11,7 +11,7 @@ use nix_compat::tree::Trees;
 
 use crate::Error;
 use crate::answer::Inspected;
-use crate::find::{Engine, Store};
+use crate::find::{Api, Store};
 use crate::present::present;
 use crate::probe::Probe;
 use crate::send::send;
@@ -60,8 +60,8 @@ pub struct Loaded {
 ///
 /// The image cannot be made, the engine refuses it or goes away, or does not have it whole after
 /// all layers were sent. Its names then stand for what they stood for before.
-pub fn load(
-    engine: &Engine,
+pub(crate) fn load(
+    engine: &Api,
     image: &mut Image,
     trees: &dyn Trees,
     options: Options,
@@ -87,7 +87,7 @@ pub fn load(
 }
 
 struct Loading<'a> {
-    engine: &'a Engine,
+    engine: &'a Api,
     /// Without names.
     image: &'a mut Image,
     trees: &'a dyn Trees,
@@ -245,19 +245,7 @@ impl Loading<'_> {
     /// Takes the layers' digests, and what follows from them.
     fn identify(&mut self, layers: Vec<LayerDigest>) -> Result<(), Error> {
         self.layers = layers;
-        let blobs = self.layer_blobs()?;
-        for (index, &LayerDigest { diff_id, size }) in self.layers.iter().enumerate() {
-            let digest = diff_id;
-            let media_type = oci::LAYER;
-            let plain = LayerBlob {
-                diff_id,
-                digest,
-                size,
-                media_type,
-            };
-            // What a base image says of its blobs stays.
-            blobs.know(index, plain);
-        }
+        let blobs = plain_blobs(self.image, self.trees, self.options.jobs, &self.layers)?;
         let documents = Documents::new(&blobs, &BTreeMap::new())?;
         let known = (0..blobs.len()).filter_map(|index| blobs.get(index));
         let known = known.collect();
@@ -336,6 +324,27 @@ impl Loading<'_> {
             .client
             .post(&what, &path, &[("repo", repository), ("tag", tag)])
     }
+}
+
+/// The layers as an OCI layout holds them, not compressed, with the digests that they have.
+pub(crate) fn plain_blobs<'a>(
+    image: &'a Image,
+    trees: &'a dyn Trees,
+    jobs: NonZeroUsize,
+    layers: &[LayerDigest],
+) -> Result<LayerBlobs<'a>, image::Error> {
+    let blobs = LayerBlobs::new(image, trees, Compression::None, jobs)?;
+    for (index, &LayerDigest { diff_id, size }) in layers.iter().enumerate() {
+        let plain = LayerBlob {
+            diff_id,
+            digest: diff_id,
+            size,
+            media_type: oci::LAYER,
+        };
+        // What a base image says of its blobs stays.
+        blobs.know(index, plain);
+    }
+    Ok(blobs)
 }
 
 struct Progress<'a>(&'a dyn Observer);

@@ -6,9 +6,9 @@ use image::{Digest, LayerDigest};
 
 use crate::Error;
 use crate::answer::{Inspected, Listed};
-use crate::find::{Engine, Store};
+use crate::find::{Api, Store};
 
-impl Engine {
+impl Api {
     /// Where the API that speaks of images starts: podman's own names images as its users do, and
     /// the one in which it plays Docker does not.
     pub(crate) fn images(&self) -> &'static str {
@@ -64,7 +64,7 @@ impl Engine {
 /// Which of these layers need not be sent. `known` are images that were asked for already, `names`
 /// those that the image is to have: what had them before is likely to share its layers.
 pub(crate) fn present(
-    engine: &Engine,
+    engine: &Api,
     layers: &[LayerDigest],
     known: &[Inspected],
     names: &[String],

@@ -19,7 +19,7 @@ use image::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::find::Engine;
+use crate::find::Api;
 
 /// Media type of `{}`.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
@@ -33,7 +33,7 @@ const BLOBS: usize = 40;
 
 /// An index that stands in the engine's store while it is in use.
 pub(crate) struct Probe<'a> {
-    engine: &'a Engine,
+    engine: &'a Api,
     name: String,
     blobs: usize,
     /// The manifests, and the bytes that they and their configuration have.
@@ -42,7 +42,7 @@ pub(crate) struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// Loads an index that asks for these blobs.
-    pub(crate) fn new(engine: &'a Engine, blobs: &[LayerBlob]) -> Result<Self, Error> {
+    pub(crate) fn new(engine: &'a Api, blobs: &[LayerBlob]) -> Result<Self, Error> {
         let mut archive = Archive::default();
         let config = archive.blob(b"{}");
         let mut manifests = Vec::new();

@@ -7,13 +7,13 @@ use std::thread;
 
 use image::Output;
 
-use crate::find::Engine;
+use crate::find::Api;
 use crate::{Error, Observer};
 
 /// Has the engine load what `write` writes; gives what `write` gives, or nothing where the engine
 /// had enough before the end.
 pub(crate) fn send<T>(
-    engine: &Engine,
+    engine: &Api,
     observer: &dyn Observer,
     write: impl FnOnce(&mut Output) -> Result<T, image::Error>,
 ) -> Result<Option<T>, Error> {

@@ -143,13 +143,16 @@ fn names(repo_tag: &str) -> BTreeMap<String, String> {
         Some((name, tag)) if !tag.contains('/') => (name, tag),
         _ => (repo_tag, "latest"),
     };
+    let full = format!("{}:{tag}", full_name(name));
     BTreeMap::from([
         (REF_NAME.to_owned(), tag.to_owned()),
-        (
-            CONTAINERD_NAME.to_owned(),
-            format!("{}:{tag}", full_name(name)),
-        ),
+        (CONTAINERD_NAME.to_owned(), full),
     ])
+}
+
+/// The full name of an image as containerd has it: `docker.io/library/hello:latest` for `hello`.
+pub fn containerd_name(repo_tag: &str) -> String {
+    names(repo_tag).remove(CONTAINERD_NAME).unwrap_or_default()
 }
 
 /// A name with its registry; without one, Docker Hub is meant, as everywhere.
