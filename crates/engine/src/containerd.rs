@@ -207,13 +207,13 @@ impl Containerd {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs `ctr` while `write` writes what it reads; gives what came of both.
+    /// Runs `ctr` while `write` writes what it reads; gives what came of that, and what of `ctr`.
     fn feed<T>(
         &self,
         what: &str,
         words: &[&str],
         write: impl FnOnce(ChildStdin) -> Result<T, image::Error>,
-    ) -> Result<(Result<T, image::Error>, Result<(), Error>), Error> {
+    ) -> Result<Fed<T>, Error> {
         let client = |source| client_error(what, source);
         let mut child = self
             .command(words)
@@ -267,6 +267,9 @@ fn client_error(what: &str, source: io::Error) -> Error {
         source,
     }
 }
+
+/// What came of writing, and what of reading.
+type Fed<T> = (Result<T, image::Error>, Result<(), Error>);
 
 /// What an archive is to leave out, and who is told what it holds.
 struct Sending<'a> {
