@@ -15,6 +15,10 @@ use crate::spool::Spools;
 use crate::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
 use crate::{Digest, Error, Image, Layer, LayerDigest, Root};
 
+/// As many layers at least are downloaded at once, where that is what it takes to read them: each
+/// waits for the network for a part of its time, and takes some 10 MiB to be decompressed.
+const DOWNLOADS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+
 /// What was written.
 #[derive(Debug, Clone)]
 pub struct Summary {
@@ -61,9 +65,15 @@ pub fn write(
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
     let layers = image.layers();
-    let spools = (!trees.rereads_cheaply()).then(|| Spools::new(options.jobs));
+    let is_cheap = trees.rereads_cheaply();
+    let jobs = if is_cheap {
+        options.jobs
+    } else {
+        options.jobs.max(DOWNLOADS)
+    };
+    let spools = (!is_cheap).then(|| Spools::new(jobs));
     let (rules, spools) = (&image.rules, spools.as_ref());
-    with_digests(&layers, trees, rules, options.jobs, spools, |digests| {
+    with_digests(&layers, trees, rules, jobs, spools, |digests| {
         let archive = Archive {
             image,
             trees,

@@ -48,18 +48,22 @@ pub(crate) struct Spool {
     size: u64,
 }
 
+/// Where layers are put: where `TMPDIR` says; else into `/var/tmp`, which is meant for large files;
+/// else where temporary files go.
+pub(crate) fn directory() -> PathBuf {
+    let large = Path::new("/var/tmp");
+    if std::env::var_os("TMPDIR").is_none() && large.is_dir() {
+        large.to_owned()
+    } else {
+        std::env::temp_dir()
+    }
+}
+
 impl Spools {
-    /// Room for what `jobs` threads read. The files are put where `TMPDIR` says; else into
-    /// `/var/tmp`, which is meant for large ones; else where temporary files go.
+    /// Room for what `jobs` threads read.
     pub(crate) fn new(jobs: NonZeroUsize) -> Self {
-        let large = Path::new("/var/tmp");
-        let directory = if std::env::var_os("TMPDIR").is_none() && large.is_dir() {
-            large.to_owned()
-        } else {
-            std::env::temp_dir()
-        };
         Self {
-            directory,
+            directory: directory(),
             most: jobs.get() + MOST_WAITING,
             state: Mutex::default(),
             changed: Condvar::new(),

@@ -13,13 +13,14 @@
 use std::collections::BTreeSet;
 use std::io::{self, Seek as _, SeekFrom, Write};
 
-use tempfile::SpooledTempFile;
+use tempfile::spooled_tempfile_in;
 
 use super::document::{BLOBS, Descriptor, INDEX_FILE, Index, LAYOUT_FILE, LAYOUT_TEXT, text};
 use super::{Documents, LayerBlob, LayerBlobs, Options, Summary, names};
 use crate::config::manifest_text_of;
 use crate::digests::{Digests, with_digests};
 use crate::sink::{CopyError, Sink};
+use crate::spool;
 use crate::tar::ArchiveWriter;
 use crate::{Compression, Digest, Error, Layer};
 
@@ -120,7 +121,7 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
                 blob
             }
             None => {
-                let mut spool = SpooledTempFile::new(SPOOL);
+                let mut spool = spooled_tempfile_in(SPOOL, spool::directory());
                 let blob = blobs.write(index, &mut spool)?;
                 if !self.is_wanted(&blob.digest) {
                     destination.done(index, &blob, false);
