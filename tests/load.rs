@@ -329,7 +329,9 @@ fn containerd_takes_the_changed_layer() {
         let name = format!("docker.io/library/{}", hello.reference(tag));
         engine.run(&["images", "rm", "--sync", &name]);
     };
-    ["1", "other", "2"].map(|tag| remove(&hello, tag));
+    for tag in ["1", "other", "2"] {
+        remove(&hello, tag);
+    }
     let other = Hello::new();
     assert!(other.load(&engine.host, "1").sent >= 2);
     remove(&other, "1");
