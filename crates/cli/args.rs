@@ -85,8 +85,8 @@ pub struct StreamArgs {
     /// Threads that hash and compress layers [default: $NIX_BUILD_CORES, or one for each processor].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,
-    /// Compress a docker-archive as a whole, or an OCI image's layers: none, gzip, zstd or
-    /// zstd:LEVEL [default: gzip for `oci`, else none].
+    /// Compress a docker-archive as a whole, or an OCI image's layers: none, gzip[:LEVEL] or
+    /// zstd[:LEVEL] [default: gzip:2 for `oci`, else none].
     #[arg(long, value_name = "HOW", help_heading = "Output")]
     pub compression: Option<Compression>,
     /// Annotate an OCI image's manifest; may be given many times.
@@ -148,11 +148,11 @@ pub struct PushArgs {
     /// Add the image to the index at REF, as the one for its platform; the others stay.
     #[arg(long, help_heading = "Registry")]
     pub index: bool,
-    /// Compress layers: none, gzip, zstd or zstd:LEVEL.
+    /// Compress layers: none, gzip[:LEVEL] or zstd[:LEVEL].
     #[arg(
         long,
         value_name = "HOW",
-        default_value = "gzip",
+        default_value_t = Compression::LAYER_GZIP,
         help_heading = "Output"
     )]
     pub compression: Compression,

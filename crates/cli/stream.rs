@@ -135,7 +135,7 @@ fn finish(
 fn compression(args: &StreamArgs) -> Compression {
     args.compression.unwrap_or(match args.format {
         FormatArg::DockerArchive | FormatArg::OciArchive => Compression::None,
-        FormatArg::Oci => Compression::Gzip,
+        FormatArg::Oci => Compression::LAYER_GZIP,
     })
 }
 

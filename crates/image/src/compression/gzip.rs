@@ -12,9 +12,6 @@ use libdeflater::{CompressionLvl, Compressor};
 /// Bytes of a member before compression. It reaches the bytes.
 const MEMBER: usize = 1 << 20;
 
-/// The level at which gzip itself works.
-const LEVEL: i32 = 6;
-
 /// Compresses what is written.
 pub struct Encoder<W> {
     writer: W,
@@ -34,8 +31,8 @@ struct Work {
 
 impl<W: Write> Encoder<W> {
     /// Starts the threads.
-    pub fn new(writer: W, threads: usize) -> io::Result<Self> {
-        let level = CompressionLvl::new(LEVEL)
+    pub fn new(writer: W, level: i32, threads: usize) -> io::Result<Self> {
+        let level = CompressionLvl::new(level)
             .map_err(|_| io::Error::other("libdeflate has no such level"))?;
         let (work, queue) = sync_channel::<Work>(threads);
         let queue = Arc::new(Mutex::new(queue));

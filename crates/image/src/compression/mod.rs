@@ -22,54 +22,66 @@ pub enum Compression {
     /// Not at all.
     #[default]
     None,
-    /// gzip at level 6, in members of 1 MiB each, without names and times.
-    Gzip,
+    /// gzip at this level, in members of 1 MiB each, without names and times.
+    Gzip(i32),
     /// zstd at this level.
     Zstd(i32),
 }
+
+/// gzip's own default.
+const GZIP_LEVEL: i32 = 6;
 
 /// zstd's own default: smaller than gzip at level 6, and three times as fast.
 const ZSTD_LEVEL: i32 = 3;
 
 /// A text that names no compression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no compression: none, gzip, zstd or zstd:LEVEL (1 to 19) was expected")]
+#[error(
+    "`{0}` is no compression: none, gzip, gzip:LEVEL (1 to 12), zstd or zstd:LEVEL (1 to 19) was expected"
+)]
 pub struct ParseCompressionError(String);
 
 impl FromStr for Compression {
     type Err = ParseCompressionError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "none" => Ok(Self::None),
-            "gzip" | "gz" => Ok(Self::Gzip),
-            "zstd" => Ok(Self::Zstd(ZSTD_LEVEL)),
-            _ => text
-                .strip_prefix("zstd:")
-                .and_then(|level| level.parse().ok())
-                .filter(|level| (1..=19).contains(level))
-                .map(Self::Zstd)
-                .ok_or_else(|| ParseCompressionError(text.to_owned())),
-        }
+        let parsed = match text.split_once(':') {
+            None if text == "none" => Some(Self::None),
+            None if text == "gzip" || text == "gz" => Some(Self::Gzip(GZIP_LEVEL)),
+            None if text == "zstd" => Some(Self::Zstd(ZSTD_LEVEL)),
+            Some(("gzip", level)) => level_within(level, 12).map(Self::Gzip),
+            Some(("zstd", level)) => level_within(level, 19).map(Self::Zstd),
+            _ => None,
+        };
+        parsed.ok_or_else(|| ParseCompressionError(text.to_owned()))
     }
+}
+
+fn level_within(text: &str, most: i32) -> Option<i32> {
+    let level = text.parse().ok();
+    level.filter(|level| (1..=most).contains(level))
 }
 
 impl fmt::Display for Compression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("none"),
-            Self::Gzip => f.write_str("gzip"),
+            Self::Gzip(level) => write!(f, "gzip:{level}"),
             Self::Zstd(level) => write!(f, "zstd:{level}"),
         }
     }
 }
 
 impl Compression {
+    /// gzip for layers that somebody waits for: a third of the time of level 6 less, for 4 % more
+    /// bytes.
+    pub const LAYER_GZIP: Self = Self::Gzip(2);
+
     /// Names everything that reaches the compressed bytes: the same text, the same bytes.
     pub fn format(self) -> String {
         match self {
             Self::None => "none".to_owned(),
-            Self::Gzip => "gzip libdeflate-1.26 level=6 member=1MiB".to_owned(),
+            Self::Gzip(level) => format!("gzip libdeflate-1.26 level={level} member=1MiB"),
             Self::Zstd(level) => format!(
                 "zstd libzstd-{} level={level} job=2MiB",
                 ::zstd::zstd_safe::version_string()
@@ -86,7 +98,7 @@ impl Compression {
         let jobs = jobs.get().min(MAX_THREADS);
         Ok(Encoder(match self {
             Self::None => Inner::None(writer),
-            Self::Gzip => Inner::Gzip(gzip::Encoder::new(writer, jobs)?),
+            Self::Gzip(level) => Inner::Gzip(gzip::Encoder::new(writer, level, jobs)?),
             Self::Zstd(level) => Inner::Zstd(zstd::encoder(writer, level, jobs)?),
         }))
     }
@@ -154,7 +166,7 @@ mod tests {
         let mut out = Vec::new();
         match compression {
             Compression::None => out.extend_from_slice(bytes),
-            Compression::Gzip => {
+            Compression::Gzip(_) => {
                 flate2::read::MultiGzDecoder::new(bytes)
                     .read_to_end(&mut out)
                     .unwrap();
@@ -192,7 +204,8 @@ mod tests {
         let bytes = sample();
         for compression in [
             Compression::None,
-            Compression::Gzip,
+            Compression::Gzip(2),
+            Compression::Gzip(6),
             Compression::Zstd(3),
             Compression::Zstd(1),
         ] {
@@ -210,7 +223,7 @@ mod tests {
     /// A new version of a compressor that writes other bytes must move [`Compression::format`].
     #[test]
     fn bytes_are_those_of_the_format_s_name() {
-        let digests = [Compression::Gzip, Compression::Zstd(3)].map(|compression| {
+        let digests = [Compression::Gzip(6), Compression::Zstd(3)].map(|compression| {
             Digest::of(&compress(compression, &sample(), 2, 1 << 16)).hex()[..16].to_owned()
         });
         assert_eq!(digests, ["7317271f586aaf59", "4e8abcebfccd45d3"]);
@@ -220,7 +233,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
         fn anything_comes_back(bytes in any::<Vec<u8>>()) {
-            for compression in [Compression::Gzip, Compression::Zstd(3)] {
+            for compression in [Compression::Gzip(6), Compression::Zstd(3)] {
                 let compressed = compress(compression, &bytes, 2, 100);
                 prop_assert_eq!(&decompress(compression, &compressed), &bytes);
             }

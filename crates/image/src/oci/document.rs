@@ -40,7 +40,7 @@ pub const BLOBS: &str = "blobs/sha256";
 pub fn layer_media_type(compression: Compression) -> &'static str {
     match compression {
         Compression::None => LAYER,
-        Compression::Gzip => LAYER_GZIP,
+        Compression::Gzip(_) => LAYER_GZIP,
         Compression::Zstd(_) => LAYER_ZSTD,
     }
 }
