@@ -183,7 +183,13 @@ fn a_layout_and_an_archive_hold_the_same_image() {
         "app:1",
         &["--annotation", "a=b", "--annotation", "c=d=e"],
     );
-    let format = ["stream", "--format", "oci-archive", "--compression", "gzip:2"];
+    let format = [
+        "stream",
+        "--format",
+        "oci-archive",
+        "--compression",
+        "gzip:2",
+    ];
     let annotations = ["--annotation", "c=d=e", "--annotation", "a=b"];
     succeed(
         app.command(&format)

@@ -14,6 +14,14 @@ use crate::layer_cache::LayerKey;
 use crate::sink::{HashingSink, Sink, WriteSink};
 use crate::{Compression, Digest, Error, Image, Layer, LayerDigest, Promise, StoreLayer};
 
+/// Most layers that are compressed at once, and most threads for each: 25 MiB a thread for zstd, so
+/// that all together stay below 128 MiB with any number of processors.
+const MOST_COMPRESSED: usize = 2;
+const THREADS_EACH: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+/// Most layers that are only copied at once.
+const MOST_COPIED: usize = 8;
+
 /// A layer as a blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerBlob {
@@ -71,7 +79,10 @@ impl<'a> LayerBlobs<'a> {
             layers,
             compression,
             jobs,
-            permits: Permits::new(jobs),
+            permits: Permits::new(match compression {
+                Compression::None => jobs.get().min(MOST_COPIED),
+                Compression::Gzip(_) | Compression::Zstd(_) => jobs.get().min(MOST_COMPRESSED),
+            }),
             base: Mutex::new(None),
         };
         for (index, layer) in blobs.layers.iter().enumerate() {
@@ -228,7 +239,7 @@ impl<'a> LayerBlobs<'a> {
         } else {
             let encoder = self
                 .compression
-                .encoder(&mut out, self.jobs)
+                .encoder(&mut out, self.jobs.min(THREADS_EACH))
                 .map_err(Error::Output)?;
             let mut sink = WriteSink::new(encoder);
             let mut hashing = HashingSink::new(&mut sink);

@@ -1,11 +1,6 @@
-//! A bound on how many layers are made at once, since each takes some 20 MiB while it is
-//! compressed.
+//! A bound on how many layers are made at once, since each takes memory while it is compressed.
 
-use std::num::NonZeroUsize;
 use std::sync::{Condvar, Mutex, PoisonError};
-
-/// Most layers that are made at once, for any number of processors.
-const MOST: usize = 4;
 
 /// So many can be held at once.
 pub(super) struct Permits {
@@ -17,10 +12,10 @@ pub(super) struct Permits {
 pub(super) struct Permit<'a>(&'a Permits);
 
 impl Permits {
-    /// One for each of so many threads, within bounds.
-    pub(super) fn new(jobs: NonZeroUsize) -> Self {
+    /// So many.
+    pub(super) fn new(count: usize) -> Self {
         Self {
-            free: Mutex::new(jobs.get().min(MOST)),
+            free: Mutex::new(count),
             returned: Condvar::new(),
         }
     }
