@@ -340,6 +340,25 @@ fn containerd_takes_the_changed_layer() {
     remove(&other, "1");
 }
 
+/// Who names an engine does not mean containerd, which runs beside most of them.
+#[test]
+fn an_engine_that_is_named_and_does_not_answer_is_not_replaced_by_containerd() {
+    let Some(containerd) = Engine::bare_containerd() else {
+        return;
+    };
+    let hello = Hello::new();
+    let mut load = hello.program("load", "1");
+    load.env_remove("CONTAINER_HOST");
+    load.env("DOCKER_HOST", "unix:///nobody/listens");
+    let address = containerd.host.strip_prefix("containerd://").unwrap();
+    load.env("CONTAINERD_ADDRESS", address);
+    load.env("CONTAINERD_NAMESPACE", NAMESPACE);
+    let error = fail(&mut load, 1);
+    assert!(error.contains("/nobody/listens"), "{error}");
+    let names = containerd.run(&["images", "ls", "-q"]);
+    assert!(!names.contains(&hello.name), "{names}");
+}
+
 /// Compressed layers of a registry have other digests: the same layers, unpacked and ready to run,
 /// make no whole image.
 #[test]

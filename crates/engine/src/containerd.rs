@@ -6,15 +6,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
-use std::io::{self, Read as _};
+use std::io;
 use std::mem;
-use std::process::{ChildStdin, Command, Stdio, id};
+use std::process::{self, Command, Stdio};
 
-use image::oci::{self, Documents, LayerBlob, LayerBlobs};
-use image::{Digest, Image, Layer, LayerDigest, Output, Promise, take_digests};
+use image::oci::{self, Documents, LayerBlob};
+use image::{Digest, Image, take_digests};
 use nix_compat::tree::Trees;
 
-use crate::load::plain_blobs;
+use crate::load::{OciArchive, announce, believe, plain_blobs, promise};
+use crate::send::Archive;
 use crate::{Error, Loaded, Observer, Options, Tried};
 
 /// Where containerd listens unless the environment says otherwise.
@@ -72,7 +73,7 @@ impl Containerd {
     ) -> Result<Loaded, Error> {
         let names = mem::take(&mut image.repo_tags);
         // Of this program alone, so that two that load the same image do not take it from each other.
-        let own = format!("stream-layered.invalid/loading:{}", id());
+        let own = format!("stream-layered.invalid/loading:{}", process::id());
         image.repo_tags = vec![own.clone()];
         let loaded = self.load_unnamed(image, trees, options, observer);
         let loaded = loaded.and_then(|loaded| {
@@ -98,38 +99,42 @@ impl Containerd {
         options: Options,
         observer: &dyn Observer,
     ) -> Result<Loaded, Error> {
-        let promises = image.store_layers.iter().map(|layer| layer.promise);
-        let promises: Vec<Option<Promise>> = promises.collect();
-        // What is remembered is believed here: if it is wrong, there is no such blob.
-        for layer in &mut image.store_layers {
-            layer.promise = layer.promise.map(Promise::given);
-        }
-        let layers = take_digests(&image.layers(), trees, &image.rules, options.jobs)?;
+        let before = believe(image);
+        let mut layers = take_digests(&image.layers(), trees, &image.rules, options.jobs)?;
+        let plain = plain_blobs(image, trees, options.jobs, &layers)?;
+        let blobs: Vec<LayerBlob> = plain.all().unwrap_or_default();
         let present = self.blobs()?;
-        let above_base = image.base.as_ref().map_or(0, |base| base.layers.len());
-        for (index, layer) in image.store_layers.iter_mut().enumerate() {
-            let digest = layers[above_base + index];
-            layer.promise = match promises[index] {
-                // It is to be read, so that its length can be compared.
-                Some(Promise::Remembered(digest)) if !present.contains(&digest.diff_id) => {
-                    Some(Promise::Remembered(digest))
-                }
-                _ => Some(Promise::Given(digest)),
+        let left_out = blobs.iter().map(|blob| present.contains(&blob.digest));
+        let mut left_out: Vec<bool> = left_out.collect();
+        let mut send = |left_out: &[bool]| {
+            promise(image, &before, &layers, left_out);
+            announce(observer, &layers, left_out);
+            let archive = OciArchive {
+                image,
+                trees,
+                options,
+                observer,
+                layers: &layers,
+                blobs: &blobs,
             };
-        }
-        let mut sending = Sending {
-            present,
-            layers: &layers,
-            observer,
+            archive.send(left_out, |archive| {
+                self.import(&image.architecture, archive)
+            })
         };
-        let blobs = plain_blobs(image, trees, options.jobs, &layers)?;
-        let mut loaded = self.import(&blobs, &sending, options);
-        if matches!(loaded, Err(Error::Refused { .. })) && !sending.present.is_empty() {
-            observer.again();
-            sending.present.clear();
-            loaded = self.import(&blobs, &sending, options);
+        let sent = match send(&left_out) {
+            Err(Error::Refused { .. }) if left_out.contains(&true) => {
+                observer.again();
+                left_out.fill(false);
+                send(&left_out)?
+            }
+            sent => sent?,
+        };
+        if let Some(sent) = sent {
+            layers = sent;
         }
-        loaded
+        let blobs = plain_blobs(image, trees, options.jobs, &layers)?;
+        let image_id = Documents::new(&blobs, &BTreeMap::new())?.image_id;
+        Ok(Loaded::new(image_id, layers, &left_out))
     }
 
     /// Digests of all blobs in the content store.
@@ -138,53 +143,27 @@ impl Containerd {
         Ok(text.lines().filter_map(|line| line.parse().ok()).collect())
     }
 
-    fn import(
-        &self,
-        blobs: &LayerBlobs<'_>,
-        sending: &Sending<'_>,
-        options: Options,
-    ) -> Result<Loaded, Error> {
+    /// Has `ctr` import an archive.
+    fn import(&self, architecture: &str, mut archive: Archive<'_>) -> Result<(), Error> {
         const WHAT: &str = "cannot import the image";
-        let known = (0..blobs.len()).map(|index| blobs.get(index));
-        let is_missing = |blob: &Option<LayerBlob>| {
-            blob.is_none_or(|blob| !sending.present.contains(&blob.digest))
-        };
-        let missing: Vec<bool> = known.map(|blob| is_missing(&blob)).collect();
-        let sent = sending.layers.iter().zip(&missing);
-        let sent = sent
-            .filter(|(_, missing)| **missing)
-            .map(|(layer, _)| layer.size);
-        let (count, bytes) = (sent.clone().count(), sent.sum());
-        sending.observer.missing(count, missing.len(), bytes);
-        let platform = format!("linux/{}", blobs.image().architecture);
-        let words = ["images", "import", "--platform", &platform, "-"];
-        let options = oci::Options {
-            index: false,
-            annotations: &BTreeMap::new(),
-            verify: options.verify,
-            destination: sending,
-        };
-        let (written, imported) = self.feed(WHAT, &words, |stdin| {
-            let mut output = Output::new(stdin).map_err(image::Error::Output)?;
-            let summary = oci::write_archive(blobs, &mut output, &options)?;
-            output.finish().map_err(image::Error::Output)?;
-            Ok(summary)
-        })?;
-        match written {
-            // ctr's own words say why it went away.
-            Err(image::Error::Output(error)) => {
-                imported?;
-                return Err(image::Error::Output(error).into());
-            }
-            Err(error) => return Err(error.into()),
-            Ok(_) => imported?,
+        let client = |source| client_error(WHAT, source);
+        let platform = format!("linux/{architecture}");
+        let mut child = self
+            .command(&["images", "import", "--platform", &platform, "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(client)?;
+        if let Some(mut stdin) = child.stdin.take()
+            && let Err(error) = io::copy(&mut archive, &mut stdin)
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            // What it has is no image; it need not look.
+            let _ = child.kill();
         }
-        Ok(Loaded {
-            image_id: Documents::new(blobs, &BTreeMap::new())?.image_id,
-            layers: sending.layers.to_vec(),
-            sent: count,
-            sent_bytes: bytes,
-        })
+        let output = child.wait_with_output().map_err(client)?;
+        self.succeeded(WHAT, &output)
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -201,62 +180,23 @@ impl Containerd {
             .stdin(Stdio::null())
             .output()
             .map_err(|source| client_error(what, source))?;
-        if !output.status.success() {
-            return Err(self.refused(what, &output.stderr));
-        }
+        self.succeeded(what, &output)?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Runs `ctr` while `write` writes what it reads; gives what came of that, and what of `ctr`.
-    fn feed<T>(
-        &self,
-        what: &str,
-        words: &[&str],
-        write: impl FnOnce(ChildStdin) -> Result<T, image::Error>,
-    ) -> Result<Fed<T>, Error> {
-        let client = |source| client_error(what, source);
-        let mut child = self
-            .command(words)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(client)?;
-        let stdin = child.stdin.take();
-        let mut stderr = child.stderr.take();
-        std::thread::scope(|scope| {
-            let told = scope.spawn(move || {
-                let mut told = Vec::new();
-                // What cannot be read is not told.
-                let _ = stderr.as_mut().map(|pipe| pipe.read_to_end(&mut told));
-                told
-            });
-            let pipe = stdin.ok_or_else(|| client(io::ErrorKind::BrokenPipe.into()))?;
-            let written = write(pipe);
-            if written.is_err() {
-                // What it has is no image; it need not look. It may be gone already.
-                let _ = child.kill();
-            }
-            let status = child.wait().map_err(client)?;
-            let told = told.join().unwrap_or_default();
-            let ended = if status.success() {
-                Ok(())
-            } else {
-                Err(self.refused(what, &told))
-            };
-            Ok((written, ended))
-        })
-    }
-
-    fn refused(&self, what: &str, told: &[u8]) -> Error {
-        let told = String::from_utf8_lossy(told);
+    /// What `ctr` says where it failed.
+    fn succeeded(&self, what: &str, output: &process::Output) -> Result<(), Error> {
+        if output.status.success() {
+            return Ok(());
+        }
+        let told = String::from_utf8_lossy(&output.stderr);
         let last = told.lines().rfind(|line| !line.trim().is_empty());
         let message = last.unwrap_or("nothing").trim_start_matches("ctr: ");
-        Error::Refused {
+        Err(Error::Refused {
             what: what.to_owned(),
             engine: self.name.clone(),
             message: message.to_owned(),
-        }
+        })
     }
 }
 
@@ -265,31 +205,5 @@ fn client_error(what: &str, source: io::Error) -> Error {
         what: what.to_owned(),
         client: "ctr",
         source,
-    }
-}
-
-/// What came of writing, and what of reading.
-type Fed<T> = (Result<T, image::Error>, Result<(), Error>);
-
-/// What an archive is to leave out, and who is told what it holds.
-struct Sending<'a> {
-    present: BTreeSet<Digest>,
-    layers: &'a [LayerDigest],
-    observer: &'a dyn Observer,
-}
-
-impl oci::Destination for Sending<'_> {
-    fn has(&self, digest: &Digest) -> bool {
-        self.present.contains(digest)
-    }
-
-    fn making(&self, index: usize, of: usize, layer: &Layer<'_>) {
-        self.observer.layer(index, of, layer, &self.layers[index]);
-    }
-
-    fn done(&self, _index: usize, blob: &LayerBlob, made: bool) {
-        if made {
-            self.observer.bytes(blob.size);
-        }
     }
 }

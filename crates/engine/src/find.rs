@@ -6,8 +6,10 @@ use std::io;
 use serde_json::Value;
 
 use crate::address::{Address, Candidate, candidates};
+use crate::containerd::Containerd;
 use crate::http::Client;
-use crate::{Error, Tried};
+use crate::send::Archive;
+use crate::{Error, Kind, Tried};
 
 /// The engine that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +25,7 @@ pub enum Choice {
 }
 
 /// An engine that speaks Docker's or podman's API.
-pub struct Api {
+pub(crate) struct Api {
     pub(crate) client: Client,
     pub(crate) store: Store,
 }
@@ -42,24 +44,30 @@ pub(crate) enum Store {
 
 impl Api {
     /// The engine's name, and where it listens.
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.client.engine
+    }
+
+    /// Has the engine load an archive.
+    pub(crate) fn load(&self, archive: Archive<'_>) -> Result<(), Error> {
+        self.client
+            .load(&format!("{}/load", self.images()), archive)
     }
 }
 
-/// Looks for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the sockets that
-/// Docker and podman usually have, root's and the user's.
-///
-/// # Errors
-///
-/// None answers, or the one that the environment names does not.
-pub(crate) fn find(choice: Choice) -> Result<Api, Error> {
+/// See [`crate::Engine::find`].
+pub(crate) fn find(choice: Choice) -> Result<Kind, Error> {
+    let wanted = name(choice);
     let mut tried = Vec::new();
-    for candidate in candidates(|name| env::var_os(name))? {
+    let places = match choice {
+        Choice::Containerd => Vec::new(),
+        Choice::Any | Choice::Docker | Choice::Podman => candidates(|name| env::var_os(name))?,
+    };
+    for candidate in places {
         let why = match open(&candidate.address) {
             Ok((engine, found)) => {
                 if choice == Choice::Any || choice == found {
-                    return Ok(engine);
+                    return Ok(Kind::Api(engine));
                 }
                 format!("is {}", name(found))
             }
@@ -69,10 +77,15 @@ pub(crate) fn find(choice: Choice) -> Result<Api, Error> {
         tried.push(Tried { place, why });
         // Who names an engine does not mean another one.
         if is_binding(&candidate, choice) {
-            break;
+            return Err(Error::NoEngine { wanted, tried });
         }
     }
-    let wanted = name(choice);
+    if matches!(choice, Choice::Any | Choice::Containerd) {
+        match Containerd::find() {
+            Ok(containerd) => return Ok(Kind::Containerd(containerd)),
+            Err(why) => tried.push(why),
+        }
+    }
     Err(Error::NoEngine { wanted, tried })
 }
 

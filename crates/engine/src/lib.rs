@@ -29,7 +29,8 @@ use crate::find::Api;
 /// An engine that runs.
 pub struct Engine(Kind);
 
-enum Kind {
+/// What an engine is spoken to with.
+pub(crate) enum Kind {
     Api(Api),
     Containerd(Containerd),
 }
@@ -42,27 +43,7 @@ impl Engine {
     ///
     /// None answers, or the one that the environment names does not.
     pub fn find(choice: Choice) -> Result<Self, Error> {
-        let api = match choice {
-            Choice::Containerd => Err(Error::NoEngine {
-                wanted: "containerd",
-                tried: Vec::new(),
-            }),
-            Choice::Any | Choice::Docker | Choice::Podman => find::find(choice),
-        };
-        let (wanted, mut tried) = match (api, choice) {
-            (Ok(api), _) => return Ok(Self(Kind::Api(api))),
-            (Err(Error::NoEngine { wanted, tried }), Choice::Any | Choice::Containerd) => {
-                (wanted, tried)
-            }
-            (Err(error), _) => return Err(error),
-        };
-        match Containerd::find() {
-            Ok(containerd) => Ok(Self(Kind::Containerd(containerd))),
-            Err(why) => {
-                tried.push(why);
-                Err(Error::NoEngine { wanted, tried })
-            }
-        }
+        find::find(choice).map(Self)
     }
 
     /// The engine's name, and where it listens.

@@ -14,7 +14,7 @@ use crate::answer::Inspected;
 use crate::find::{Api, Store};
 use crate::present::present;
 use crate::probe::Probe;
-use crate::send::send;
+use crate::send::{Archive, send};
 
 /// How an image is loaded.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +53,27 @@ pub struct Loaded {
     pub sent_bytes: u64,
 }
 
+impl Loaded {
+    pub(crate) fn new(image_id: Digest, layers: Vec<LayerDigest>, left_out: &[bool]) -> Self {
+        let (sent, sent_bytes) = to_send(&layers, left_out);
+        Self {
+            image_id,
+            layers,
+            sent,
+            sent_bytes,
+        }
+    }
+}
+
+/// How many layers are sent, and their bytes.
+fn to_send(layers: &[LayerDigest], left_out: &[bool]) -> (usize, u64) {
+    let sent = layers.iter().zip(left_out).filter(|(_, out)| !**out);
+    (
+        sent.clone().count(),
+        sent.map(|(layer, _)| layer.size).sum(),
+    )
+}
+
 /// Loads `image`, and gives it its names. Layers that the engine has are neither sent nor read
 /// where their digest is known.
 ///
@@ -68,13 +89,12 @@ pub(crate) fn load(
     observer: &dyn Observer,
 ) -> Result<Loaded, Error> {
     let names = mem::take(&mut image.repo_tags);
-    let promises = image.store_layers.iter().map(|layer| layer.promise);
     let mut loading = Loading {
         engine,
         trees,
         options,
         observer,
-        promises: promises.collect(),
+        promises: believe(image),
         image,
         layers: Vec::new(),
         blobs: Vec::new(),
@@ -111,10 +131,6 @@ impl Loading<'_> {
             .into_iter()
             .flatten()
             .collect();
-        // What is remembered is believed here: if it is wrong, the engine has no such layer.
-        for layer in &mut self.image.store_layers {
-            layer.promise = layer.promise.map(Promise::given);
-        }
         let layers = self.image.layers();
         let layers = take_digests(&layers, self.trees, &self.image.rules, self.options.jobs)?;
         self.identify(layers)?;
@@ -125,17 +141,8 @@ impl Loading<'_> {
         for name in names {
             self.tag(name)?;
         }
-        let sent = self
-            .layers
-            .iter()
-            .zip(&left_out)
-            .filter(|(_, left_out)| !**left_out);
-        Ok(Loaded {
-            image_id: self.image_id,
-            sent: sent.clone().count(),
-            sent_bytes: sent.map(|(layer, _)| layer.size).sum(),
-            layers: mem::take(&mut self.layers),
-        })
+        let layers = mem::take(&mut self.layers);
+        Ok(Loaded::new(self.image_id, layers, &left_out))
     }
 
     /// Sends what is missing, or everything where that did not do; gives what was left out.
@@ -169,15 +176,8 @@ impl Loading<'_> {
 
     /// Sends the image without some of its layers.
     fn send(&mut self, left_out: &[bool]) -> Result<(), Error> {
-        self.promise(left_out);
-        let missing = self
-            .layers
-            .iter()
-            .zip(left_out)
-            .filter(|(_, left_out)| !**left_out);
-        let bytes = missing.clone().map(|(layer, _)| layer.size).sum();
-        self.observer
-            .missing(missing.count(), left_out.len(), bytes);
+        promise(self.image, &self.promises, &self.layers, left_out);
+        announce(self.observer, &self.layers, left_out);
         let written = match self.engine.store {
             Store::Classic => self.send_docker_archive(left_out)?,
             Store::Containerd | Store::Podman => self.send_oci_archive(left_out)?,
@@ -195,51 +195,23 @@ impl Loading<'_> {
             left_out: left_out.iter().take_while(|left_out| **left_out).count(),
         };
         let mut progress = Progress(self.observer);
-        let written = send(self.engine, self.observer, |output| {
+        let upload = |archive: Archive<'_>| self.engine.load(archive);
+        let written = send(upload, self.observer, |output| {
             docker_archive::write(self.image, self.trees, output, options, &mut progress)
         })?;
         Ok(written.map(|summary| summary.layers))
     }
 
     fn send_oci_archive(&self, left_out: &[bool]) -> Result<Option<Vec<LayerDigest>>, Error> {
-        let there = self.blobs.iter().zip(left_out);
-        let there = there.filter(|(_, left_out)| **left_out);
-        let destination = Destination {
-            there: there.map(|(blob, _)| blob.digest).collect(),
-            layers: &self.layers,
+        let archive = OciArchive {
+            image: self.image,
+            trees: self.trees,
+            options: self.options,
             observer: self.observer,
+            layers: &self.layers,
+            blobs: &self.blobs,
         };
-        let options = oci::Options {
-            index: false,
-            annotations: &BTreeMap::new(),
-            verify: self.options.verify,
-            destination: &destination,
-        };
-        let written = send(self.engine, self.observer, |output| {
-            let blobs = self.layer_blobs()?;
-            oci::write_archive(&blobs, output, &options)
-        })?;
-        let of_tar = |(blob, layer): (&LayerBlob, &LayerDigest)| LayerDigest {
-            diff_id: blob.diff_id,
-            // Of a base image's compressed layer, the blob's length is another one.
-            size: if blob.digest == blob.diff_id {
-                blob.size
-            } else {
-                layer.size
-            },
-        };
-        Ok(written.map(|summary| {
-            summary
-                .layers
-                .iter()
-                .zip(&self.layers)
-                .map(of_tar)
-                .collect()
-        }))
-    }
-
-    fn layer_blobs(&self) -> Result<LayerBlobs<'_>, image::Error> {
-        LayerBlobs::new(self.image, self.trees, Compression::None, self.options.jobs)
+        archive.send(left_out, |archive| self.engine.load(archive))
     }
 
     /// Takes the layers' digests, and what follows from them.
@@ -256,21 +228,6 @@ impl Loading<'_> {
         };
         self.blobs = known;
         Ok(())
-    }
-
-    /// Promises the digests that were taken just now, so that none is taken twice. Of a layer that
-    /// is to be sent and was remembered, the length is still to be compared.
-    fn promise(&mut self, left_out: &[bool]) {
-        let above_base = self.image.base.as_ref().map_or(0, |base| base.layers.len());
-        for (index, layer) in self.image.store_layers.iter_mut().enumerate() {
-            let at = above_base + index;
-            layer.promise = match self.promises[index] {
-                Some(Promise::Remembered(digest)) if !left_out[at] => {
-                    Some(Promise::Remembered(digest))
-                }
-                _ => Some(Promise::Given(self.layers[at])),
-            };
-        }
     }
 
     /// What has a name now.
@@ -352,6 +309,93 @@ struct Progress<'a>(&'a dyn Observer);
 impl docker_archive::Observer for Progress<'_> {
     fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
         self.0.layer(index, of, layer, digest);
+    }
+}
+
+/// Believes what is remembered of the store layers: if it is wrong, an engine has no such layer.
+/// Gives what was promised before.
+pub(crate) fn believe(image: &mut Image) -> Vec<Option<Promise>> {
+    let layers = image.store_layers.iter_mut();
+    layers
+        .map(|layer| {
+            let before = layer.promise;
+            layer.promise = before.map(Promise::given);
+            before
+        })
+        .collect()
+}
+
+/// Promises the digests that were taken just now, so that none is taken twice. Of a layer that is
+/// to be sent and was remembered, the length is still to be compared.
+pub(crate) fn promise(
+    image: &mut Image,
+    before: &[Option<Promise>],
+    layers: &[LayerDigest],
+    left_out: &[bool],
+) {
+    let above_base = image.base.as_ref().map_or(0, |base| base.layers.len());
+    for (index, layer) in image.store_layers.iter_mut().enumerate() {
+        let at = above_base + index;
+        layer.promise = match before[index] {
+            Some(Promise::Remembered(digest)) if !left_out[at] => Some(Promise::Remembered(digest)),
+            _ => Some(Promise::Given(layers[at])),
+        };
+    }
+}
+
+/// Tells what is missing.
+pub(crate) fn announce(observer: &dyn Observer, layers: &[LayerDigest], left_out: &[bool]) {
+    let (count, bytes) = to_send(layers, left_out);
+    observer.missing(count, left_out.len(), bytes);
+}
+
+/// An image as an OCI archive that an engine is sent.
+pub(crate) struct OciArchive<'a> {
+    pub(crate) image: &'a Image,
+    pub(crate) trees: &'a dyn Trees,
+    pub(crate) options: Options,
+    pub(crate) observer: &'a dyn Observer,
+    pub(crate) layers: &'a [LayerDigest],
+    /// The same as they are in the archive.
+    pub(crate) blobs: &'a [LayerBlob],
+}
+
+impl OciArchive<'_> {
+    /// Has `upload` send it without some of its layers. Gives the layers' digests, or nothing where
+    /// the engine had enough before the end.
+    pub(crate) fn send(
+        &self,
+        left_out: &[bool],
+        upload: impl FnOnce(Archive<'_>) -> Result<(), Error> + Send,
+    ) -> Result<Option<Vec<LayerDigest>>, Error> {
+        let there = self.blobs.iter().zip(left_out);
+        let there = there.filter(|(_, left_out)| **left_out);
+        let destination = Destination {
+            there: there.map(|(blob, _)| blob.digest).collect(),
+            layers: self.layers,
+            observer: self.observer,
+        };
+        let options = oci::Options {
+            index: false,
+            annotations: &BTreeMap::new(),
+            verify: self.options.verify,
+            destination: &destination,
+        };
+        let written = send(upload, self.observer, |output| {
+            let jobs = self.options.jobs;
+            let blobs = LayerBlobs::new(self.image, self.trees, Compression::None, jobs)?;
+            oci::write_archive(&blobs, output, &options)
+        })?;
+        let of_tar = |(blob, layer): (&LayerBlob, &LayerDigest)| LayerDigest {
+            diff_id: blob.diff_id,
+            // Of a base image's compressed layer, the blob's length is another one.
+            size: if blob.digest == blob.diff_id {
+                blob.size
+            } else {
+                layer.size
+            },
+        };
+        Ok(written.map(|summary| summary.layers.iter().zip(self.layers).map(of_tar).collect()))
     }
 }
 

@@ -7,13 +7,12 @@ use std::thread;
 
 use image::Output;
 
-use crate::find::Api;
 use crate::{Error, Observer};
 
-/// Has the engine load what `write` writes; gives what `write` gives, or nothing where the engine
-/// had enough before the end.
+/// Has `upload` send what `write` writes; gives what `write` gives, or nothing where the engine had
+/// enough before the end.
 pub(crate) fn send<T>(
-    engine: &Api,
+    upload: impl FnOnce(Archive<'_>) -> Result<(), Error> + Send,
     observer: &dyn Observer,
     write: impl FnOnce(&mut Output) -> Result<T, image::Error>,
 ) -> Result<Option<T>, Error> {
@@ -26,11 +25,7 @@ pub(crate) fn send<T>(
             failed: &failed,
             observer,
         };
-        let upload = scope.spawn(|| {
-            engine
-                .client
-                .load(&format!("{}/load", engine.images()), archive)
-        });
+        let upload = scope.spawn(|| upload(archive));
         let written = write(&mut output);
         // Before the pipe's end is seen: what was written until then is not to be taken for whole.
         failed.store(written.is_err(), Ordering::Release);
@@ -49,8 +44,8 @@ pub(crate) fn send<T>(
     })
 }
 
-/// The reading end.
-struct Archive<'a> {
+/// The reading end. It fails where what was written until then is not whole.
+pub(crate) struct Archive<'a> {
     pipe: PipeReader,
     failed: &'a AtomicBool,
     observer: &'a dyn Observer,
