@@ -5,11 +5,12 @@
   installShellFiles,
 }:
 let
-  manifest = lib.importTOML ../Cargo.toml;
+  workspace = (lib.importTOML ../Cargo.toml).workspace;
+  manifest = lib.importTOML ../crates/cli/Cargo.toml;
 in
 rustPlatform.buildRustPackage {
   pname = manifest.package.name;
-  inherit (manifest.workspace.package) version;
+  inherit (workspace.package) version;
 
   src = lib.fileset.toSource {
     root = ../.;
@@ -34,7 +35,7 @@ rustPlatform.buildRustPackage {
 
   meta = {
     inherit (manifest.package) description;
-    homepage = manifest.workspace.package.repository;
+    homepage = workspace.package.repository;
     license = [
       lib.licenses.mit
       lib.licenses.asl20

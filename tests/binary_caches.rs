@@ -11,7 +11,7 @@ use std::thread;
 use image::Digest;
 use nix_compat::StoreDir;
 use nix_compat::tree::{Contents, Opened, TreeError, Trees as _, Visit};
-use sources::LocalStore;
+use stores::LocalStore;
 use tempfile::TempDir;
 
 use crate::golden;

@@ -202,7 +202,7 @@ fn every_form_is_the_same_closure() {
 #[test]
 fn what_nix_printed_is_read() {
     let root = StoreRoot::new();
-    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/samples");
+    let samples = crate::program::repository().join("tests/samples");
     let mut plans = Vec::new();
     for sample in fs::read_dir(samples).unwrap() {
         let file = sample.unwrap().path();

@@ -43,7 +43,7 @@ pub struct LaidOut {
 }
 
 fn directory() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
+    crate::program::repository().join("tests/golden")
 }
 
 pub fn lay_out(name: &str) -> LaidOut {

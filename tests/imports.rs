@@ -11,7 +11,7 @@ fn crates_import_only_what_lies_below_them() {
         ("nix-compat", &[] as &[&str]),
         ("layering", &["nix-compat"]),
         ("image", &["layering", "nix-compat"]),
-        ("sources", &["layering", "nix-compat"]),
+        ("stores", &["layering", "nix-compat"]),
         ("registry", &["image", "layering", "nix-compat"]),
         ("engine", &["image", "layering", "nix-compat"]),
         (
@@ -22,7 +22,7 @@ fn crates_import_only_what_lies_below_them() {
                 "layering",
                 "nix-compat",
                 "registry",
-                "sources",
+                "stores",
             ],
         ),
     ]
@@ -35,7 +35,7 @@ fn crates_import_only_what_lies_below_them() {
             "--format-version",
             "1",
         ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(crate::program::repository())
         .output()
         .unwrap();
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -69,7 +69,7 @@ fn flate2_has_one_backend() {
             "flate2",
             "--workspace",
         ])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(crate::program::repository())
         .output()
         .unwrap();
     let tree = String::from_utf8_lossy(&output.stdout);

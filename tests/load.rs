@@ -5,7 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -102,7 +102,7 @@ impl Hello {
             directory: TempDir::new().unwrap(),
             name: format!("stream-layered-load-{}-{number}", std::process::id()),
         };
-        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hello");
+        let example = crate::program::repository().join("tests/hello");
         let mut copy = Command::new("cp");
         succeed(
             copy.arg("-r")

@@ -97,7 +97,7 @@ fn the_image_specification_s_schemas_hold() {
     );
     let mut check = Command::new("/usr/bin/python3");
     check
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/oci_schema.py"))
+        .arg(crate::program::repository().join("tests/oci_schema.py"))
         .arg(&schemas)
         .args(["image-layout-schema.json".into(), at.join("oci-layout")])
         .args(["image-index-schema.json".into(), at.join("index.json")]);

@@ -17,7 +17,7 @@ pub fn hello() -> Option<&'static Path> {
     HELLO
         .get_or_init(|| {
             peer::program("STREAM_LAYERED_TEST_NIX", "nix")?;
-            let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/closures/debstore");
+            let tool = crate::program::repository().join("tests/closures/debstore");
             let output = Command::new(tool).arg("hello").output().unwrap();
             assert!(output.status.success(), "{}", stderr(&output));
             Some(String::from_utf8(output.stdout).unwrap().trim().into())
@@ -58,7 +58,7 @@ fn the_example_of_the_readme_runs() {
     let Some(engine) = Docker::find() else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("image.tar");
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("nix/examples/hello");
+    let example = crate::program::repository().join("nix/examples/hello");
     let mut command = stream_layered();
     command
         .arg("--store")

@@ -1,8 +1,14 @@
 //! The program that is tested.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+/// The repository's own directory.
+pub fn repository() -> PathBuf {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    directory.canonicalize().unwrap()
+}
 
 /// The program, with none of the user's settings.
 pub fn stream_layered() -> Command {

@@ -15,7 +15,7 @@ use crate::program::stream_layered;
 
 /// The repository as a flake. What git does not know is not in it.
 fn repository() -> String {
-    format!("git+file://{}", env!("CARGO_MANIFEST_DIR"))
+    format!("git+file://{}", crate::program::repository().display())
 }
 
 /// The package set that stands for nixpkgs, with the program in it.
@@ -23,7 +23,7 @@ fn package_set() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
     COPY.get_or_init(|| {
         let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nixpkgs");
-        let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nixpkgs");
+        let original = crate::program::repository().join("tests/nixpkgs");
         let _ = fs::remove_dir_all(&copy);
         let status = Command::new("cp")
             .arg("-r")

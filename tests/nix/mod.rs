@@ -87,7 +87,7 @@ impl Nix {
 }
 
 fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nix")
+    crate::program::repository().join("tests/nix")
 }
 
 /// The program that is tested, without its debug information, which would only be copied about.

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use nix_compat::signature::PublicKey;
 use nix_compat::{StoreDir, StorePath};
-use sources::LocalStore;
-use sources::binary_cache::Trust;
+use stores::LocalStore;
+use stores::binary_cache::Trust;
 use tempfile::TempDir;
 
 use crate::made::open;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
-use sources::{Graph, LocalStore};
+use stores::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
 use crate::console;

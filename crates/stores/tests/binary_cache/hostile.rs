@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use nix_compat::narinfo::Compression;
 use nix_compat::signature::Signature;
 use nix_compat::{NarInfo, StoreDir};
-use sources::binary_cache::Trust;
+use stores::binary_cache::Trust;
 
 use crate::made::{Made, compress, open, path, sha256, some_nar};
 use crate::shown::{chain, shown};

@@ -8,7 +8,7 @@ use std::path::Path;
 use nix_compat::nar;
 use nix_compat::narinfo::Compression;
 use proptest::prelude::*;
-use sources::StoreFiles;
+use stores::StoreFiles;
 
 use crate::made::{Made, path};
 use crate::shown::{outline, shown};

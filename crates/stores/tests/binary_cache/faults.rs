@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use nix_compat::StorePath;
 use nix_compat::narinfo::Compression;
-use sources::BinaryCaches;
-use sources::binary_cache::Environment;
+use stores::BinaryCaches;
+use stores::binary_cache::Environment;
 
 use crate::made::{Made, open, open_in, path, some_nar};
 use crate::server::{Answer, Asked, Server};

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix_compat::narinfo::Compression;
-use sources::binary_cache::Environment;
+use stores::binary_cache::Environment;
 
 use crate::made::{Made, open_in, path, some_nar};
 use crate::shown::{chain, shown};

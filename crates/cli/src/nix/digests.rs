@@ -8,7 +8,7 @@ use image::time::Timestamp;
 use image::{Layer, LayerDigest, StoreLayer};
 use nix_compat::StorePath;
 use serde::{Deserialize, Serialize};
-use sources::LocalStore;
+use stores::LocalStore;
 
 use super::attributes::{self, Attributes};
 use super::plan::{self, PlanAttributes};

@@ -8,8 +8,8 @@ use image::root::RootTree;
 use nix_compat::signature::PublicKey;
 use nix_compat::tree::{TreeError, Trees};
 use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};
-use sources::binary_cache::{Environment, Options, Trust, nix_settings};
-use sources::{BinaryCaches, LocalStore};
+use stores::binary_cache::{Environment, Options, Trust, nix_settings};
+use stores::{BinaryCaches, LocalStore};
 
 use crate::UsageError;
 use crate::args::StoreArgs;

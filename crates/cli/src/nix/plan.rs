@@ -7,7 +7,7 @@ use image::base::BaseImage;
 use layering::{Closure, Pipeline, Plan, Request, Strategy};
 use serde::Deserialize;
 use serde_json::Value;
-use sources::{Graph, LocalStore};
+use stores::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
 use crate::args::{DEFAULT_STRATEGY, RegistryArgs};

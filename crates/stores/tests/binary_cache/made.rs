@@ -10,8 +10,8 @@ use nix_compat::narinfo::{Compression, NarFile, Signed};
 use nix_compat::signature::{PublicKey, Signature};
 use nix_compat::{NarHash, NarInfo, StoreDir, StorePath, nar};
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use sources::BinaryCaches;
-use sources::binary_cache::{BinaryCacheError, Environment, Options, Retries, Trust};
+use stores::BinaryCaches;
+use stores::binary_cache::{BinaryCacheError, Environment, Options, Retries, Trust};
 use tempfile::TempDir;
 
 /// A cache in a directory.

@@ -11,7 +11,7 @@ use image::time::Timestamp;
 use layering::{Closure, Plan, Reason, Request, Strategy};
 use nix_compat::StorePath;
 use serde_json::json;
-use sources::Graph;
+use stores::Graph;
 
 use crate::UsageError;
 use crate::args::ImageArgs;
