@@ -5,23 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod app;
-mod base_images;
-mod binary_caches;
-mod closures;
-mod docker;
+mod cli;
 mod golden;
-mod imports;
-mod load;
 mod nix;
-mod oci;
-mod output;
-mod peer;
-mod peers;
-mod program;
-mod push;
-mod releases;
-mod settings;
-mod stopped_downloads;
-mod store_tree;
-mod trees;
+mod support;
+mod workspace;

@@ -465,7 +465,7 @@ fn digests_change_no_byte() {
         .zip(with["store_layer_digests"].as_array().unwrap())
     {
         assert_eq!(
-            format!("sha256:{}", crate::program::sha256(layer)),
+            format!("sha256:{}", crate::support::program::sha256(layer)),
             digest["diff_id"]
         );
         assert_eq!(

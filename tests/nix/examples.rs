@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::Nix;
 use super::archive::Archive;
-use crate::docker::{Docker, Loaded};
-use crate::peer;
+use crate::support::docker::{Docker, Loaded};
+use crate::support::peer;
 
 const FILE: &str = "examples.nix";
 

@@ -10,12 +10,15 @@ use serde_json::{Value, json};
 
 use super::archive::Archive;
 use super::{Nix, program, stderr};
-use crate::docker::Docker;
-use crate::program::stream_layered;
+use crate::support::docker::Docker;
+use crate::support::program::stream_layered;
 
 /// The repository as a flake. What git does not know is not in it.
 fn repository() -> String {
-    format!("git+file://{}", crate::program::repository().display())
+    format!(
+        "git+file://{}",
+        crate::support::program::repository().display()
+    )
 }
 
 /// The package set that stands for nixpkgs, with the program in it.
@@ -23,7 +26,7 @@ fn package_set() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
     COPY.get_or_init(|| {
         let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nixpkgs");
-        let original = crate::program::repository().join("tests/nixpkgs");
+        let original = crate::support::program::repository().join("tests/nixpkgs");
         let _ = fs::remove_dir_all(&copy);
         let status = Command::new("cp")
             .arg("-r")

@@ -9,7 +9,7 @@ mod examples;
 mod flake;
 mod outputs;
 
-use crate::peer;
+use crate::support::peer;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -87,7 +87,7 @@ impl Nix {
 }
 
 fn here() -> PathBuf {
-    crate::program::repository().join("tests/nix")
+    crate::support::program::repository().join("tests/nix")
 }
 
 /// The program that is tested, without its debug information, which would only be copied about.

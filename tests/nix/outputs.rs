@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::archive::Archive;
 use super::arguments::{FILE, archive, read_json};
 use super::{Nix, stderr};
-use crate::docker::Docker;
-use crate::peer;
+use crate::support::docker::Docker;
+use crate::support::peer;
 
 #[test]
 fn oci_is_a_layout_with_the_annotations() {

@@ -35,7 +35,7 @@ fn crates_import_only_what_lies_below_them() {
             "--format-version",
             "1",
         ])
-        .current_dir(crate::program::repository())
+        .current_dir(crate::support::program::repository())
         .output()
         .unwrap();
     let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -69,7 +69,7 @@ fn flate2_has_one_backend() {
             "flate2",
             "--workspace",
         ])
-        .current_dir(crate::program::repository())
+        .current_dir(crate::support::program::repository())
         .output()
         .unwrap();
     let tree = String::from_utf8_lossy(&output.stdout);

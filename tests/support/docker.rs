@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::peer;
-use crate::program::stderr;
+use crate::support::peer;
+use crate::support::program::stderr;
 
 /// An engine, and the client to talk to it.
 pub struct Docker {

@@ -12,8 +12,8 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::peer;
-use crate::program::{fail, stderr, stream_layered, succeed};
+use crate::support::peer;
+use crate::support::program::{fail, stderr, stream_layered, succeed};
 
 /// An engine that the environment names.
 struct Engine {
@@ -102,7 +102,7 @@ impl Hello {
             directory: TempDir::new().unwrap(),
             name: format!("stream-layered-load-{}-{number}", std::process::id()),
         };
-        let example = crate::program::repository().join("tests/hello");
+        let example = crate::support::program::repository().join("tests/hello");
         let mut copy = Command::new("cp");
         succeed(
             copy.arg("-r")
@@ -136,7 +136,7 @@ impl Hello {
         let mut paths: serde_json::Value = serde_json::from_str(&closure).unwrap();
         for info in paths.as_array_mut().unwrap() {
             if info["path"].as_str().unwrap().ends_with(path) {
-                let hash = crate::program::sha256(&self.file(path));
+                let hash = crate::support::program::sha256(&self.file(path));
                 info["narHash"] = format!("sha256:{hash}").into();
             }
         }

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::program::stream_layered;
-use crate::store_tree::StoreRoot;
+use crate::support::program::stream_layered;
+use crate::support::store_tree::StoreRoot;
 
 /// The program's path, and two that it needs.
 const APP: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";

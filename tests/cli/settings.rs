@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::program::{fail, stderr, stream_layered, succeed};
-use crate::store_tree::{Node, StoreRoot};
+use crate::support::program::{fail, stderr, stream_layered, succeed};
+use crate::support::store_tree::{Node, StoreRoot};
 
 const HELLO: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-hello-2.10";
 const TOOLS: &str = "a9xlmsmmpw9hg4lamgjcdhnfmixsai23-tools-1.0";

@@ -8,9 +8,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::golden;
-use crate::peer;
-use crate::program::{fail, stream_layered, succeed};
-use crate::store_tree::{Node, StoreRoot};
+use crate::support::peer;
+use crate::support::program::{fail, stream_layered, succeed};
+use crate::support::store_tree::{Node, StoreRoot};
 
 /// A version of the application with its closure.
 struct Release {

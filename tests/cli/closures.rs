@@ -9,8 +9,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use crate::program::{fail, stream_layered, succeed, with_input};
-use crate::store_tree::{Node, StoreRoot};
+use crate::support::program::{fail, stream_layered, succeed, with_input};
+use crate::support::store_tree::{Node, StoreRoot};
 
 const HASH: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -202,7 +202,7 @@ fn every_form_is_the_same_closure() {
 #[test]
 fn what_nix_printed_is_read() {
     let root = StoreRoot::new();
-    let samples = crate::program::repository().join("tests/samples");
+    let samples = crate::support::program::repository().join("tests/samples");
     let mut plans = Vec::new();
     for sample in fs::read_dir(samples).unwrap() {
         let file = sample.unwrap().path();

@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::program::{stream_layered, succeed};
-use crate::store_tree::StoreRoot;
+use crate::support::program::{stream_layered, succeed};
+use crate::support::store_tree::StoreRoot;
 
 /// An entry as it is laid out, and as it must come back.
 #[derive(Debug, Clone, PartialEq, Eq)]

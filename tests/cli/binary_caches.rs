@@ -15,9 +15,9 @@ use stores::LocalStore;
 use tempfile::TempDir;
 
 use crate::golden;
-use crate::peer;
-use crate::peers::hello;
-use crate::program::{fail, stderr, stream_layered, succeed};
+use crate::support::debian::hello;
+use crate::support::peer;
+use crate::support::program::{fail, stderr, stream_layered, succeed};
 
 /// Nix with a key to sign with, and a place for caches.
 struct Nix {

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::app::App;
-use crate::docker::Docker;
-use crate::peer;
-use crate::program::{fail, sha256, stderr, succeed};
+use crate::support::app::App;
+use crate::support::docker::Docker;
+use crate::support::peer;
+use crate::support::program::{fail, sha256, stderr, succeed};
 
 /// Writes the app into a layout.
 fn layout(app: &App, name: &str, more: &[&str]) {
@@ -97,7 +97,7 @@ fn the_image_specification_s_schemas_hold() {
     );
     let mut check = Command::new("/usr/bin/python3");
     check
-        .arg(crate::program::repository().join("tests/oci_schema.py"))
+        .arg(crate::support::program::repository().join("tests/cli/oci_schema.py"))
         .arg(&schemas)
         .args(["image-layout-schema.json".into(), at.join("oci-layout")])
         .args(["image-index-schema.json".into(), at.join("index.json")]);

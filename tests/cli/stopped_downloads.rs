@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::program::{stream_layered, succeed};
+use crate::support::program::{stream_layered, succeed};
 
 const PATH: &str = "/nix/store/g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";
 /// More than a socket takes that nobody reads.

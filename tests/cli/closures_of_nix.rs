@@ -3,27 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use crate::docker::Docker;
-use crate::peer;
-use crate::program::{sha256, stderr, stream_layered, succeed};
-
-/// Debian's hello and its closure as store paths, built by real Nix.
-pub fn hello() -> Option<&'static Path> {
-    static HELLO: OnceLock<Option<PathBuf>> = OnceLock::new();
-    HELLO
-        .get_or_init(|| {
-            peer::program("STREAM_LAYERED_TEST_NIX", "nix")?;
-            let tool = crate::program::repository().join("tests/closures/debstore");
-            let output = Command::new(tool).arg("hello").output().unwrap();
-            assert!(output.status.success(), "{}", stderr(&output));
-            Some(String::from_utf8(output.stdout).unwrap().trim().into())
-        })
-        .as_deref()
-}
+use crate::support::debian::hello;
+use crate::support::docker::Docker;
+use crate::support::peer;
+use crate::support::program::{sha256, stderr, stream_layered, succeed};
 
 /// The image of hello as a file.
 fn archive(directory: &Path, name: &str) -> Option<PathBuf> {
@@ -58,7 +44,7 @@ fn the_example_of_the_readme_runs() {
     let Some(engine) = Docker::find() else { return };
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("image.tar");
-    let example = crate::program::repository().join("nix/examples/hello");
+    let example = crate::support::program::repository().join("nix/examples/hello");
     let mut command = stream_layered();
     command
         .arg("--store")

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::program::{sha256, stream_layered, succeed};
-use crate::store_tree::{Node, StoreRoot};
+use crate::support::program::{sha256, stream_layered, succeed};
+use crate::support::store_tree::{Node, StoreRoot};
 
 #[derive(Deserialize)]
 pub struct Case {
@@ -43,7 +43,7 @@ pub struct LaidOut {
 }
 
 fn directory() -> PathBuf {
-    crate::program::repository().join("tests/golden")
+    crate::support::program::repository().join("tests/golden")
 }
 
 pub fn lay_out(name: &str) -> LaidOut {

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::app::App;
-use crate::docker::Docker;
-use crate::peer;
-use crate::program::{fail, stderr, succeed};
+use crate::support::app::App;
+use crate::support::docker::Docker;
+use crate::support::peer;
+use crate::support::program::{fail, stderr, succeed};
 
 /// A registry that takes everything, and a repository of a test's own there.
 struct Registry {

@@ -7,8 +7,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::program::{fail, sha256, stream_layered, succeed};
-use crate::store_tree::{Node, StoreRoot};
+use crate::support::program::{fail, sha256, stream_layered, succeed};
+use crate::support::store_tree::{Node, StoreRoot};
 
 const APP: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";
 

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::program::{fail, sha256, stderr, stream_layered, succeed};
-use crate::store_tree::{Node, StoreRoot};
+use crate::support::program::{fail, sha256, stderr, stream_layered, succeed};
+use crate::support::store_tree::{Node, StoreRoot};
 
 const APP: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";
 

@@ -1,0 +1,14 @@
+//! The commands, as their users type them.
+
+mod base_images;
+mod binary_caches;
+mod closures;
+mod closures_of_nix;
+mod load;
+mod oci;
+mod output;
+mod push;
+mod releases;
+mod settings;
+mod stopped_downloads;
+mod trees;

@@ -1,0 +1,8 @@
+//! What tests share; no test is here.
+
+pub mod app;
+pub mod debian;
+pub mod docker;
+pub mod peer;
+pub mod program;
+pub mod store_tree;

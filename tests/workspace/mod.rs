@@ -1,0 +1,3 @@
+//! What holds of the repository's own files.
+
+mod imports;
