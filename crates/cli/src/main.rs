@@ -1,45 +1,28 @@
 //! `stream-layered`: turns the closure of Nix store paths into container images.
 //!
-//! What is typed is read in [`args`]; [`input`] resolves it into a store, a closure and an image;
-//! each command has a module of its own.
+//! What is typed is read in [`args`], resolved into values in [`resolve`], and run by one of
+//! [`commands`]; [`output`] is what the user sees. [`nix_steps`] are the builders of the Nix
+//! side's derivations.
 
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
-mod carried_plan;
-mod console;
-mod diff;
-mod image_input;
-mod image_source;
-mod input;
-mod layer_memory;
-mod load;
-mod manual;
-mod nix;
-mod oci;
-mod place;
-mod plan;
-mod progress;
-mod push;
-mod push_progress;
-mod registries;
-mod report;
-mod result;
-mod store;
-mod strategy;
-mod stream;
-mod why;
+mod commands;
+mod files;
+mod jobs;
+mod nix_steps;
+mod output;
+mod platform;
+mod resolve;
+mod usage;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-
-/// Wrong usage that only shows once files have been looked at; exit code 2, like clap's own.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct UsageError(pub String);
+use crate::commands::{diff, load, manual, plan, push, stream, why};
+use crate::output::exit;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -52,10 +35,10 @@ fn main() -> ExitCode {
         Command::Push(args) => push::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
-        Command::Nix(step) => nix::run(&step),
+        Command::Nix(step) => nix_steps::run(&step),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::failure(&error),
+        Err(error) => exit::failure(&error),
     }
 }

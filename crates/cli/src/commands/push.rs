@@ -1,0 +1,322 @@
+//! `push`: sends the image's missing blobs to a registry, then its manifest.
+//!
+//! What the layers' blobs are is known from the cache, or from the image that stands under the tag,
+//! whose layers say which keys they were made for. Only layers that neither knows are read, and
+//! they are compressed while they are sent.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Read};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Scope};
+
+use anyhow::{Context, Result};
+use image::oci::{Documents, LayerBlobs, Platform};
+use registry::{
+    Access, Blob, Bytes, Client, Content, Digest, Document, Event, Manifest, OCI_MANIFEST,
+    Observer, Push, PushOptions, Reference, Repository,
+};
+
+use crate::args::PushArgs;
+use crate::jobs::jobs;
+use crate::output::console::{self, say};
+use crate::output::oci_output::annotations;
+use crate::output::push_progress::{self, PushProgress};
+use crate::resolve::image::resolve_image;
+use crate::resolve::layer_keys::LayerKeys;
+use crate::resolve::registry_client;
+use crate::resolve::source;
+
+/// Runs the command.
+pub fn run(args: &PushArgs) -> Result<()> {
+    let client = registry_client::client(&args.image.registry)?;
+    let input = resolve_image(&args.image)?;
+    let annotations = annotations(&args.annotation, &input.annotations)?;
+    if !args.quiet {
+        for warning in &input.warnings {
+            say!("warning: {warning}");
+        }
+    }
+    let memory = LayerKeys::open(&args.cache, &input);
+    let files = input.store.trees();
+    let blobs = LayerBlobs::new(&input.image, files, args.compression, jobs(args.jobs))?;
+    let blobs = memory.recall_blobs(blobs)?;
+    let memory = Mutex::new(memory);
+    let run = PushRun {
+        args,
+        client: &client,
+        blobs: &blobs,
+        memory: &memory,
+        annotations: &annotations,
+    };
+    let mut digest = None;
+    let mut mount_from: Vec<Reference> = args.previous_image.clone();
+    // Layers of the base image are taken over from where they are.
+    mount_from.extend(source::repository(&args.image.settings).cloned());
+    for target in run.targets() {
+        let pushed = run
+            .push(&target, &mount_from)
+            .with_context(|| format!("cannot push to {}", target.references[0]))?;
+        mount_from.extend(target.references);
+        digest.get_or_insert(pushed);
+    }
+    let Some(digest) = digest else { return Ok(()) };
+    if let Some(file) = &args.digest_file {
+        fs::write(file, format!("{digest}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    console::print(format!("{}\n", args.reference.with_digest(digest)))
+}
+
+/// Names in one repository.
+struct Target {
+    references: Vec<Reference>,
+}
+
+struct PushRun<'a> {
+    args: &'a PushArgs,
+    client: &'a Client,
+    blobs: &'a LayerBlobs<'a>,
+    memory: &'a Mutex<LayerKeys>,
+    annotations: &'a BTreeMap<String, String>,
+}
+
+impl PushRun<'_> {
+    /// Where to push to, by repositories.
+    fn targets(&self) -> Vec<Target> {
+        let mut targets: Vec<Target> = Vec::new();
+        for reference in [&self.args.reference].into_iter().chain(&self.args.also) {
+            let place =
+                |other: &Reference| (other.registry().to_owned(), other.repository().to_owned());
+            match targets
+                .iter_mut()
+                .find(|target| place(&target.references[0]) == place(reference))
+            {
+                Some(target) => target.references.push(reference.clone()),
+                None => targets.push(Target {
+                    references: vec![reference.clone()],
+                }),
+            }
+        }
+        targets
+    }
+
+    /// Pushes to one repository; `others` may have some of the blobs. Gives the digest of what now
+    /// stands there.
+    fn push(&self, target: &Target, others: &[Reference]) -> Result<Digest> {
+        let first = &target.references[0];
+        let repository = self.client.repository(first, Access::Push);
+        let options = PushOptions {
+            jobs: self
+                .args
+                .jobs
+                .map_or(PushOptions::default().jobs, usize::from),
+            mount_from: self.sources(first, others),
+            chunk_size: None,
+        };
+        let progress = Watcher {
+            progress: PushProgress::new(self.args.quiet, self.blobs.len() + 1),
+            memory: self.memory,
+            blobs: self.blobs,
+        };
+        thread::scope(|scope| {
+            let layers: Vec<PushLayer<'_, '_>> = (0..self.blobs.len())
+                .map(|index| PushLayer {
+                    blobs: self.blobs,
+                    index,
+                    scope,
+                })
+                .collect();
+            let mut push = Push::new(&repository, options, &progress);
+            for manifest in self.standing(&repository, target)? {
+                push.stands(&manifest);
+                self.recall(&manifest);
+            }
+            self.recall_previous(target)?;
+            self.make_forgettable()?;
+            let all: Vec<&dyn Blob> = layers.iter().map(|layer| layer as &dyn Blob).collect();
+            push.blobs(&all)?;
+            let sent = push.summary();
+            let documents = Documents::new(self.blobs, self.annotations)?;
+            let config_blob = Bytes::new("the image's configuration", documents.config.clone());
+            push.blobs(&[&config_blob])?;
+            let digest = self.tag(&mut push, &repository, target, &documents)?;
+            progress.progress.clear();
+            if !self.args.quiet {
+                push_progress::tell(&sent);
+            }
+            Ok(digest)
+        })
+    }
+
+    /// Repositories of the same registry that may have some of the blobs.
+    fn sources(&self, target: &Reference, others: &[Reference]) -> Vec<String> {
+        let mut sources: Vec<String> = others
+            .iter()
+            .filter(|other| other.registry() == target.registry())
+            .map(|other| other.repository().to_owned())
+            .filter(|other| other != target.repository())
+            .collect();
+        sources.dedup();
+        sources
+    }
+
+    /// The images that stand in the repository, under the names that are pushed to or were named.
+    fn standing(&self, repository: &Repository<'_>, target: &Target) -> Result<Vec<Manifest>> {
+        let in_repository = |other: &&Reference| {
+            other.registry() == target.references[0].registry()
+                && other.repository() == target.references[0].repository()
+        };
+        let tags = target
+            .references
+            .iter()
+            .map(|reference| reference.tag_or_latest().to_owned());
+        let previous = self.args.previous_image.iter().filter(in_repository);
+        let mut names: Vec<String> = tags.chain(previous.map(Reference::identifier)).collect();
+        names.dedup();
+        let mut found = Vec::new();
+        for name in names {
+            found.extend(self.image(repository, &name)?);
+        }
+        Ok(found)
+    }
+
+    /// The image under a name: of several platforms, that of ours.
+    fn image(&self, repository: &Repository<'_>, name: &str) -> Result<Option<Manifest>> {
+        let manifest = match repository.manifest(name) {
+            // What cannot be understood is replaced.
+            Err(registry::Error::Answer { .. }) => None,
+            other => other?,
+        };
+        let Some(index) = &manifest else {
+            return Ok(None);
+        };
+        if matches!(index.document, Document::Image { .. }) {
+            return Ok(manifest);
+        }
+        match index.for_platform(&self.platform()) {
+            Some(ours) => Ok(repository.manifest(&ours.digest.to_string())?),
+            None => Ok(None),
+        }
+    }
+
+    fn platform(&self) -> Platform {
+        Platform {
+            os: "linux".to_owned(),
+            architecture: self.blobs.image().architecture.clone(),
+            ..Platform::default()
+        }
+    }
+
+    /// Learns from an image what our layers are.
+    fn recall(&self, manifest: &Manifest) {
+        if let Document::Image { layers, .. } = &manifest.document
+            && !self.args.cache.no_cache
+        {
+            self.blobs.recall_from(layers);
+        }
+    }
+
+    /// Asks images of other repositories, where that is still of use.
+    fn recall_previous(&self, target: &Target) -> Result<()> {
+        for previous in &self.args.previous_image {
+            let is_elsewhere = previous.registry() != target.references[0].registry()
+                || previous.repository() != target.references[0].repository();
+            if is_elsewhere && self.blobs.all().is_none() {
+                let repository = self.client.repository(previous, Access::Pull);
+                if let Some(manifest) = self.image(&repository, &previous.identifier())? {
+                    self.recall(&manifest);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes layers that nothing can be remembered of, such as the one of the root's links: whether
+    /// they are there can only be asked for by their digest.
+    fn make_forgettable(&self) -> Result<()> {
+        for index in 0..self.blobs.len() {
+            if self.blobs.get(index).is_none() && self.blobs.key(index).is_none() {
+                self.blobs.write(index, io::sink())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the manifest under all names.
+    fn tag(
+        &self,
+        push: &mut Push<'_>,
+        repository: &Repository<'_>,
+        target: &Target,
+        documents: &Documents,
+    ) -> Result<Digest> {
+        let Documents {
+            manifest,
+            descriptor,
+            ..
+        } = documents;
+        if self.args.index {
+            push.manifest(&descriptor.digest.to_string(), OCI_MANIFEST, manifest)?;
+        }
+        let mut digest = descriptor.digest;
+        for reference in &target.references {
+            let tag = reference.tag_or_latest();
+            if self.args.index {
+                digest = repository.put_in_index(tag, descriptor)?;
+            } else {
+                push.manifest(tag, OCI_MANIFEST, manifest)?;
+            }
+        }
+        Ok(digest)
+    }
+}
+
+/// A layer, on its way.
+struct PushLayer<'scope, 'env> {
+    blobs: &'env LayerBlobs<'env>,
+    index: usize,
+    scope: &'scope Scope<'scope, 'env>,
+}
+
+impl Blob for PushLayer<'_, '_> {
+    fn name(&self) -> String {
+        let layer = self.blobs.layer(self.index);
+        let (number, of) = (self.index + 1, self.blobs.len());
+        format!("layer {number} of {of}: {}", layer.describe())
+    }
+
+    fn content(&self) -> Content {
+        match self.blobs.get(self.index) {
+            Some(blob) => Content::Known {
+                digest: blob.digest,
+                size: blob.size,
+            },
+            None => Content::Unknown,
+        }
+    }
+
+    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
+        Ok(Box::new(self.blobs.read(self.index, self.scope)))
+    }
+}
+
+/// Remembers each layer as soon as it has arrived, so that a run that is killed has not been in
+/// vain.
+struct Watcher<'a> {
+    progress: PushProgress,
+    memory: &'a Mutex<LayerKeys>,
+    blobs: &'a LayerBlobs<'a>,
+}
+
+impl Observer for Watcher<'_> {
+    fn event(&self, name: &str, event: &Event<'_>) {
+        // What is told to have arrived is remembered, whatever happens next.
+        if let Event::Arrived(_) = event {
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            // Without it, the next run takes longer.
+            let _ = memory.keep_blobs(self.blobs);
+        }
+        self.progress.event(name, event);
+    }
+}

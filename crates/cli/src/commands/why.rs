@@ -1,0 +1,97 @@
+//! `why`: how a path came into the closure, and into its layer.
+
+use std::fmt::Write as _;
+
+use anyhow::{Result, bail};
+use indicatif::DecimalBytes;
+use nix_compat::StorePath;
+
+use crate::args::WhyArgs;
+use crate::commands::plan::Planned;
+use crate::output::console;
+use crate::resolve::store::Store;
+
+/// Runs the command.
+pub fn run(args: &WhyArgs) -> Result<()> {
+    let store = Store::open(&args.image.store)?;
+    let planned = Planned::new(&args.image, &store)?;
+    let matching = matching(&planned, &args.what, &store)?;
+    let explained: Vec<String> = matching
+        .iter()
+        .map(|path| explain(&planned, path))
+        .collect();
+    console::print(explained.join("\n"))
+}
+
+/// What is meant: a path, or all of a name.
+fn matching(planned: &Planned, what: &str, store: &Store) -> Result<Vec<StorePath>> {
+    let wanted = &planned.wanted;
+    if what.contains('/') {
+        let path = store.resolve(what.as_ref())?;
+        if wanted.closure.node(&path).is_none() {
+            bail!("{path} is not in the closure");
+        }
+        return Ok(vec![path]);
+    }
+    let paths = wanted.closure.paths().map(|info| &info.path);
+    let named = |path: &&StorePath| {
+        let version = path
+            .name()
+            .strip_prefix(what)
+            .map(|rest| rest.strip_prefix('-'));
+        let is_version =
+            matches!(version, Some(Some(rest)) if rest.starts_with(|c: char| c.is_ascii_digit()));
+        path.name() == what || path.base_name() == what || is_version
+    };
+    let mut paths: Vec<StorePath> = paths
+        .filter(|path| !wanted.hidden.contains(path))
+        .filter(named)
+        .cloned()
+        .collect();
+    paths.sort_by(|a, b| (a.name(), a).cmp(&(b.name(), b)));
+    if paths.is_empty() {
+        bail!("no path of the closure is named `{what}`; `plan` shows the names that there are");
+    }
+    Ok(paths)
+}
+
+/// The chain from a root, a line each, and the layer.
+fn explain(planned: &Planned, path: &StorePath) -> String {
+    let wanted = &planned.wanted;
+    let chain = layering::why(&wanted.closure, &wanted.hidden, path);
+    let mut text = String::new();
+    for (depth, path) in chain.iter().flatten().enumerate() {
+        let branch = if depth == 0 { "" } else { "└ " };
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            text,
+            "{:indent$}{branch}{path}",
+            "",
+            indent = 2 * depth.saturating_sub(1)
+        );
+    }
+    if chain.is_none() {
+        let _ = writeln!(text, "{path}\nonly holds the closure together");
+    }
+    let layers = &planned.plan.layers;
+    match layers.iter().position(|layer| layer.paths.contains(path)) {
+        Some(at) => {
+            let layer = &layers[at];
+            let company = match layer.paths.len() {
+                1 => "alone".to_owned(),
+                2 => "with one other path".to_owned(),
+                many => format!("with {} other paths", many - 1),
+            };
+            let _ = writeln!(
+                text,
+                "layer {} of {}: {}; {company}, {}",
+                at + 1,
+                layers.len(),
+                layer.reason,
+                DecimalBytes(layer.size)
+            );
+        }
+        None => text += "in no layer\n",
+    }
+    text
+}

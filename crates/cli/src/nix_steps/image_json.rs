@@ -1,0 +1,159 @@
+//! An image's configuration: nixpkgs' `conf.json`, with its keys in its order, and the digests of
+//! the layers where the build has taken them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use image::time::Timestamp;
+use layering::Plan;
+use nix_compat::{StoreDir, StorePath};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+
+use super::attributes::{self, Attributes};
+use super::digests::{self, DigestText, FileAttributes, KnownLayer};
+use crate::resolve::plan_label;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfAttributes {
+    image_name: String,
+    tag: Option<String>,
+    created: String,
+    from_image: Option<PathBuf>,
+    base_json: PathBuf,
+    customisation_layer: String,
+    layers_json_file: PathBuf,
+    layer_digests: Option<PathBuf>,
+    annotations: Map<String, Value>,
+    #[serde(rename = "store_dir")]
+    store_dir: String,
+}
+
+#[derive(Deserialize)]
+struct Base {
+    architecture: Value,
+    config: Value,
+    os: Value,
+}
+
+/// Writes the configuration.
+pub fn run() -> Result<()> {
+    let attributes: Attributes<ConfAttributes> = attributes::read()?;
+    let out = &attributes.out;
+    let values = attributes.values;
+    let files = attributes::read::<FileAttributes>()?.values;
+    let base: Base = from_file(&values.base_json)?;
+    let plan = Plan::from_value(from_file(&values.layers_json_file)?)
+        .with_context(|| values.layers_json_file.display().to_string())?;
+    let layers = plan.layers.iter().map(|layer| texts(&layer.paths));
+    let layers: Vec<Vec<String>> = layers.collect();
+    let digests = match &values.layer_digests {
+        Some(file) => Some(layer_digests(&values, &layers, from_file(file)?, &files)?),
+        None => None,
+    };
+    let tag = match values.tag {
+        Some(tag) => tag,
+        None => hash_part(out)?,
+    };
+    let mut conf = json!({
+        "architecture": base.architecture,
+        "config": with_plan(base.config, &plan)?,
+        "os": base.os,
+        "store_dir": values.store_dir,
+        "from_image": values.from_image,
+        "store_layers": layers,
+        "customisation_layer": values.customisation_layer,
+        "repo_tag": format!("{}:{tag}", values.image_name),
+        "created": normal("created", &values.created)?,
+        "mtime": normal("mtime", &files.mtime)?,
+        "uid": files.uid.to_string(),
+        "gid": files.gid.to_string(),
+        "uname": files.uname,
+        "gname": files.gname,
+    });
+    if let Some(digests) = digests {
+        conf["store_layer_digests"] = serde_json::to_value(digests)?;
+    }
+    if !values.annotations.is_empty() {
+        conf["annotations"] = values.annotations.into();
+    }
+    attributes::write(out, serde_json::to_string_pretty(&conf)? + "\n")
+}
+
+fn texts(paths: &[StorePath]) -> Vec<String> {
+    paths.iter().map(|path| path.as_str().to_owned()).collect()
+}
+
+/// The image's `config` with the plan as a label, if the image is to carry one.
+fn with_plan(mut config: Value, plan: &Plan) -> Result<Value> {
+    if let Some(label) = plan_label::label(plan)? {
+        if config.is_null() {
+            config = json!({});
+        }
+        let labels = config
+            .as_object_mut()
+            .context("`config` is no attribute set")?
+            .entry("Labels")
+            .or_insert_with(|| json!({}));
+        let labels = labels
+            .as_object_mut()
+            .context("`config.Labels` is no attribute set")?;
+        labels.insert(plan_label::LABEL.to_owned(), label.into());
+    }
+    Ok(config)
+}
+
+fn from_file<T: DeserializeOwned>(file: &Path) -> Result<T> {
+    let context = || format!("cannot read {}", file.display());
+    serde_json::from_slice(&fs::read(file).with_context(context)?).with_context(context)
+}
+
+/// The digests of `layers`: those that were taken before, and others where the plan turned out to
+/// be another, since the size of the configuration counts in it.
+fn layer_digests(
+    values: &ConfAttributes,
+    layers: &[Vec<String>],
+    known: Vec<KnownLayer>,
+    files: &FileAttributes,
+) -> Result<Vec<DigestText>> {
+    let store_dir = StoreDir::new(&values.store_dir)?;
+    let mut known: BTreeMap<Vec<String>, DigestText> = known
+        .into_iter()
+        .map(|layer| (layer.paths, layer.digest))
+        .collect();
+    let unknown = layers.iter().filter(|layer| !known.contains_key(*layer));
+    let unknown: Vec<Vec<String>> = unknown.cloned().collect();
+    let parse = |layer: &Vec<String>| layer.iter().map(|path| store_dir.parse(path)).collect();
+    let paths: Vec<Vec<StorePath>> = unknown.iter().map(parse).collect::<Result<_, _>>()?;
+    known.extend(
+        unknown
+            .into_iter()
+            .zip(digests::take(&paths, &files.rules()?)?),
+    );
+    let found = layers.iter().map(|layer| known.get(layer).cloned());
+    found
+        .collect::<Option<_>>()
+        .context("a layer has no digest")
+}
+
+/// `now` as it is, since it is meant for when the image is written; other times in one form.
+fn normal(name: &'static str, text: &str) -> Result<String> {
+    if text == "now" {
+        return Ok(text.to_owned());
+    }
+    let time = Timestamp::parse(text, Timestamp::NIX).context(name)?;
+    Ok(time.in_utc().python_text())
+}
+
+/// The hash of a store path.
+fn hash_part(path: &Path) -> Result<String> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let (hash, _) = name
+        .and_then(|name| name.split_once('-'))
+        .with_context(|| format!("{} is no store path", path.display()))?;
+    Ok(hash.to_owned())
+}

@@ -1,0 +1,9 @@
+//! What the user sees: standard output and error, progress, tables, and files under `-o`.
+
+pub mod console;
+pub mod exit;
+pub mod oci_output;
+pub mod output_file;
+pub mod plan_table;
+pub mod progress;
+pub mod push_progress;

@@ -1,0 +1,51 @@
+//! Where `-o` leads: a file that appears under its name when it is whole, or what is written as it is.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use image::new_file::{NewFile, directory_of};
+
+/// What is being written.
+pub enum OutputFile {
+    /// A device, pipe or socket, which is written as it is.
+    Special(File),
+    /// A file.
+    New(NewFile, PathBuf),
+}
+
+impl OutputFile {
+    /// Starts to write the file that will be `path`.
+    pub fn create(path: &Path) -> Result<Self> {
+        Self::open(path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn open(path: &Path) -> io::Result<Self> {
+        // A link is followed, so that the file it leads to is replaced, and not the link.
+        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
+            return Ok(Self::Special(OpenOptions::new().write(true).open(&target)?));
+        }
+        let new = NewFile::create_in(directory_of(&target))?;
+        Ok(Self::New(new, target))
+    }
+
+    /// The open file.
+    pub fn file(&self) -> io::Result<File> {
+        match self {
+            Self::Special(file) => file.try_clone(),
+            Self::New(new, _) => new.file().try_clone(),
+        }
+    }
+
+    /// Gives the whole file its name.
+    pub fn finish(self) -> Result<()> {
+        match self {
+            Self::Special(_) => Ok(()),
+            Self::New(new, target) => new
+                .name(&target)
+                .with_context(|| format!("cannot write {}", target.display())),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The table of a plan's layers, for people: as wide as the terminal.
+
+use std::cmp::Reverse;
+use std::fmt::Write as _;
+
+use indicatif::DecimalBytes;
+use layering::{Plan, PlannedLayer};
+
+use crate::output::console;
+
+/// Columns where there is no terminal.
+const WIDTH: usize = 100;
+
+/// Fewer columns than this are not filled: what is shown is cut by the terminal.
+const LEAST_WIDTH: usize = 50;
+
+/// Columns of the bars, if the terminal has room.
+const BAR: usize = 12;
+
+/// Columns of the reasons, if the terminal has room.
+const REASON: usize = 24;
+
+/// The plan as a table for standard output, or for a file.
+pub fn table(plan: &Plan, is_for_terminal: bool) -> String {
+    let terminal = is_for_terminal.then(console::width).flatten();
+    with_width(plan, terminal.unwrap_or(WIDTH).max(LEAST_WIDTH))
+}
+
+/// The plan as a table for a log.
+pub fn for_log(plan: &Plan) -> String {
+    with_width(plan, WIDTH)
+}
+
+fn with_width(plan: &Plan, width: usize) -> String {
+    let count = plan.layers.len().to_string().len().max(1);
+    let bar = if width < 80 { 0 } else { BAR };
+    let reasons = plan.layers.iter().map(|layer| layer.reason.to_string());
+    let reason = reasons.map(|text| text.chars().count()).max();
+    let most = if width < 100 { REASON / 2 } else { REASON };
+    let reason = reason.unwrap_or(0).clamp("WHY".len(), most);
+    let has_chances = plan
+        .layers
+        .iter()
+        .any(|layer| layer.chance_per_mille.is_some());
+    let largest = plan
+        .layers
+        .iter()
+        .map(|layer| layer.size)
+        .max()
+        .unwrap_or(0);
+
+    let mut text = String::new();
+    let mut row =
+        |number: &str, size: &str, bar_text: &str, chance: &str, why: &str, paths: &str| {
+            let mut line = format!("{number:>count$}  {size:>9}  ");
+            if bar > 0 {
+                let _ = write!(line, "{bar_text:bar$}  ");
+            }
+            if has_chances {
+                let _ = write!(line, "{chance:>7}  ");
+            }
+            let _ = write!(line, "{:reason$}  ", shortened(why, reason));
+            let rest = width.saturating_sub(line.chars().count());
+            line += &shortened(paths, rest.max(8));
+            text += line.trim_end();
+            text += "\n";
+        };
+    row("#", "SIZE", "", "CHANGES", "WHY", "STORE PATHS");
+    let mut first = 0;
+    for (at, layer) in plan.layers.iter().enumerate() {
+        let chance = layer.chance_per_mille.map(per_cent).unwrap_or_default();
+        row(
+            &(at + 1).to_string(),
+            &DecimalBytes(layer.size).to_string(),
+            &bar_of(layer.size, largest, bar),
+            &chance,
+            &layer.reason.to_string(),
+            &names(plan, layer, first),
+        );
+        first += layer.paths.len();
+    }
+    let _ = writeln!(
+        text,
+        "{} layers of store paths, {first} paths, {}",
+        plan.layers.len(),
+        DecimalBytes(plan.size())
+    );
+    text
+}
+
+/// The names in a layer, the largest first; `first` is the number of its first path in the plan.
+fn names(plan: &Plan, layer: &PlannedLayer, first: usize) -> String {
+    let mut names: Vec<(u64, &str)> = layer
+        .paths
+        .iter()
+        .zip(first..)
+        .map(|(path, at)| {
+            let size = plan.graph.as_ref().and_then(|graph| graph.sizes().get(at));
+            (size.copied().unwrap_or(0), path.name())
+        })
+        .collect();
+    names.sort_by_key(|&(size, name)| (Reverse(size), name));
+    let all: Vec<&str> = names.into_iter().map(|(_, name)| name).collect();
+    match all.len() {
+        1 => all.concat(),
+        many => format!("{many}: {}", all.join(" ")),
+    }
+}
+
+/// `2.5 %`, `31 %`.
+fn per_cent(per_mille: u16) -> String {
+    match per_mille {
+        0..100 => format!("{}.{} %", per_mille / 10, per_mille % 10),
+        _ => format!("{} %", (per_mille + 5) / 10),
+    }
+}
+
+/// A bar in eighths of a column; what is not empty has one at least.
+fn bar_of(size: u64, largest: u64, columns: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    if columns == 0 || size == 0 {
+        return String::new();
+    }
+    let eighths = u128::from(size) * (columns as u128 * 8) / u128::from(largest.max(1));
+    let eighths = usize::try_from(eighths).unwrap_or(0).max(1);
+    "█".repeat(eighths / 8) + EIGHTHS[eighths % 8]
+}
+
+/// The text, cut with `…` where it is longer.
+fn shortened(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let start: String = text.chars().take(most.saturating_sub(1)).collect();
+    start.trim_end().to_owned() + "…"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        let path = |name: &str| format!("/nix/store/{}-{name}", "a".repeat(32));
+        let many: Vec<String> = (0..40)
+            .map(|at| path(&format!("package{at}-1.0")))
+            .collect();
+        let json = serde_json::json!({ "layers": [
+            { "paths": [path("glibc-2.40")], "size": 30_000_000, "reason": "large", "chancePerMille": 25 },
+            { "paths": many, "size": 40, "reason": "changes with a-package-with-a-long-name" },
+            { "paths": [path("app-1")], "size": 15_000_000, "reason": "root", "chancePerMille": 990 },
+        ]});
+        Plan::from_json(&json.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_row_for_each_layer() {
+        let rows = "\
+#       SIZE                CHANGES  WHY                       STORE PATHS
+1   30.00 MB  ████████████    2.5 %  large                     glibc-2.40
+2       40 B  ▏                      changes with a-package-…  40: package0-1.0 package1-1.0 packag…
+3   15.00 MB  ██████           99 %  root                      app-1
+3 layers of store paths, 42 paths, 45.00 MB
+";
+        assert_eq!(with_width(&plan(), 100), rows);
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        for width in LEAST_WIDTH..200 {
+            let text = with_width(&plan(), width);
+            let widest = text.lines().map(|line| line.chars().count()).max();
+            assert!(
+                widest.is_some_and(|widest| widest <= width),
+                "{width}:\n{text}"
+            );
+        }
+    }
+}

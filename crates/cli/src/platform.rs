@@ -1,0 +1,28 @@
+//! This machine's platform, as images name it.
+
+use anyhow::Result;
+
+use crate::usage::UsageError;
+
+/// `--arch`, or this machine's.
+pub fn architecture(arch: Option<&str>) -> Result<String> {
+    arch.map_or_else(machine_architecture, |arch| Ok(arch.to_owned()))
+}
+
+/// This machine's architecture as Go, and so image configurations, name it.
+fn machine_architecture() -> Result<String> {
+    let name = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "x86" => "386",
+        "aarch64" => "arm64",
+        "arm" => "arm",
+        "powerpc64" => "ppc64le",
+        "riscv64" => "riscv64",
+        "s390x" => "s390x",
+        "loongarch64" => "loong64",
+        other => {
+            return Err(UsageError(format!("images have no name for {other}; give --arch")).into());
+        }
+    };
+    Ok(name.to_owned())
+}
