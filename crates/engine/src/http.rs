@@ -9,9 +9,9 @@ use ureq::http::{Response, StatusCode};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::{Agent, Body, SendBody};
 
-use crate::Error;
 use crate::address::Address;
 use crate::socket::SocketConnector;
+use crate::{Error, podman};
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 256 << 20;
@@ -60,7 +60,7 @@ impl Client {
         if !answer.status().is_success() {
             return Err(ureq::Error::StatusCode(answer.status().as_u16()));
         }
-        Ok(answer.headers().contains_key("Libpod-API-Version"))
+        Ok(answer.headers().contains_key(podman::VERSION_HEADER))
     }
 
     /// Asks for `path`; nothing where the engine has no such thing. `what` is for errors.

@@ -5,13 +5,16 @@
 //! named: what a name stood for before stays until the new image is whole.
 
 mod address;
-mod answer;
+mod api;
 mod containerd;
+mod detect;
+mod docker;
 mod error;
-mod find;
 mod http;
+mod inspect;
 mod load;
-mod present;
+mod missing_layers;
+mod podman;
 mod probe;
 mod send;
 mod socket;
@@ -19,12 +22,12 @@ mod socket;
 use image::Image;
 use nix_compat::tree::Trees;
 
+pub use detect::Choice;
 pub use error::{Error, Tried};
-pub use find::Choice;
 pub use load::{Loaded, Observer, Options};
 
+use crate::api::Api;
 use crate::containerd::Containerd;
-use crate::find::Api;
 
 /// An engine that runs.
 pub struct Engine(Kind);
@@ -43,7 +46,7 @@ impl Engine {
     ///
     /// None answers, or the one that the environment names does not.
     pub fn find(choice: Choice) -> Result<Self, Error> {
-        find::find(choice).map(Self)
+        detect::find(choice).map(Self)
     }
 
     /// The engine's name, and where it listens.

@@ -10,9 +10,9 @@ use image::{Compression, Digest, Image, Layer, LayerDigest, Promise, take_digest
 use nix_compat::tree::Trees;
 
 use crate::Error;
-use crate::answer::Inspected;
-use crate::find::{Api, Store};
-use crate::present::present;
+use crate::api::{Api, Store};
+use crate::inspect::Inspected;
+use crate::missing_layers::present;
 use crate::probe::Probe;
 use crate::send::{Archive, send};
 

@@ -19,7 +19,7 @@ use image::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::find::Api;
+use crate::api::Api;
 
 /// Media type of `{}`.
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";

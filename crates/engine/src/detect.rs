@@ -3,13 +3,11 @@
 use std::env;
 use std::io;
 
-use serde_json::Value;
-
 use crate::address::{Address, Candidate, candidates};
+use crate::api::{Api, Store};
 use crate::containerd::Containerd;
 use crate::http::Client;
-use crate::send::Archive;
-use crate::{Error, Kind, Tried};
+use crate::{Error, Kind, Tried, docker};
 
 /// The engine that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,37 +20,6 @@ pub enum Choice {
     Podman,
     /// containerd by itself.
     Containerd,
-}
-
-/// An engine that speaks Docker's or podman's API.
-pub(crate) struct Api {
-    pub(crate) client: Client,
-    pub(crate) store: Store,
-}
-
-/// How an engine keeps images, which decides what it can be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Store {
-    /// Docker's own: layers by chain, unpacked. It takes a docker-archive.
-    Classic,
-    /// containerd's below Docker: blobs by digest, beside their unpacked snapshots. It takes an
-    /// OCI layout.
-    Containerd,
-    /// podman's: layers by their digest, unpacked. It takes an OCI layout.
-    Podman,
-}
-
-impl Api {
-    /// The engine's name, and where it listens.
-    pub(crate) fn name(&self) -> &str {
-        &self.client.engine
-    }
-
-    /// Has the engine load an archive.
-    pub(crate) fn load(&self, archive: Archive<'_>) -> Result<(), Error> {
-        self.client
-            .load(&format!("{}/load", self.images()), archive)
-    }
 }
 
 /// See [`crate::Engine::find`].
@@ -118,23 +85,15 @@ fn open(address: &Address) -> Result<(Api, Choice), String> {
             .get("cannot ask for its store", "/info", &[])
             .map_err(|error| error.to_string())?
             .unwrap_or_default();
-        ("docker", Choice::Docker, docker_store(&info))
+        let store = if docker::has_containerd_store(&info) {
+            Store::Containerd
+        } else {
+            Store::Classic
+        };
+        ("docker", Choice::Docker, store)
     };
     client.engine = format!("{name} at {address}");
     Ok((Api { client, store }, choice))
-}
-
-fn docker_store(info: &Value) -> Store {
-    let status = info.get("DriverStatus").and_then(Value::as_array);
-    let is_containerd = status.into_iter().flatten().any(|pair| {
-        pair.get(0).and_then(Value::as_str) == Some("driver-type")
-            && pair.get(1).and_then(Value::as_str) == Some("io.containerd.snapshotter.v1")
-    });
-    if is_containerd {
-        Store::Containerd
-    } else {
-        Store::Classic
-    }
 }
 
 /// Why no engine answers at a place, and what to do where that can be said.
@@ -156,19 +115,7 @@ fn explain(error: &ureq::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn the_store_is_told_by_the_drivers_status() {
-        let info = json!({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]});
-        assert_eq!(docker_store(&info), Store::Containerd);
-        let info =
-            json!({"DriverStatus": [["Backing Filesystem", "extfs"], ["userxattr", "false"]]});
-        assert_eq!(docker_store(&info), Store::Classic);
-        assert_eq!(docker_store(&json!({})), Store::Classic);
-    }
 
     #[test]
     fn who_may_not_use_a_socket_is_told_what_to_do() {

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use image::Digest;
 use serde_json::Value;
 
+use crate::Error;
+use crate::api::Api;
+
 /// An image that an engine has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inspected {
@@ -83,5 +86,37 @@ impl Listed {
                 .collect(),
             created: entry.get("Created").and_then(Value::as_i64).unwrap_or(0),
         })
+    }
+}
+
+impl Api {
+    /// Asks for an image by its id or name.
+    pub(crate) fn inspect(&self, name: &str) -> Result<Option<Inspected>, Error> {
+        const WHAT: &str = "cannot ask for an image";
+        let path = format!("{}/{name}/json", self.images());
+        let Some(answer) = self.client.get(WHAT, &path, self.inspect_query())? else {
+            return Ok(None);
+        };
+        match Inspected::parse(&answer) {
+            Some(image) => Ok(Some(image)),
+            None => {
+                let why = "an image without Id and RootFS.Layers".to_owned();
+                Err(self.client.answer(WHAT, why))
+            }
+        }
+    }
+
+    /// All images.
+    pub(crate) fn list(&self) -> Result<Vec<Listed>, Error> {
+        const WHAT: &str = "cannot ask which images there are";
+        let path = format!("{}/json", self.images());
+        let answer = self.client.get(WHAT, &path, &[])?.unwrap_or_default();
+        let images = answer.as_array().into_iter().flatten();
+        images
+            .map(|image| {
+                Listed::parse(image)
+                    .ok_or_else(|| self.client.answer(WHAT, "an image without Id".to_owned()))
+            })
+            .collect()
     }
 }

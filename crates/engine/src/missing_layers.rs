@@ -1,65 +1,13 @@
 //! Which layers an engine has already.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 use image::{Digest, LayerDigest};
 
 use crate::Error;
-use crate::answer::{Inspected, Listed};
-use crate::find::{Api, Store};
-
-impl Api {
-    /// Where the API that speaks of images starts: podman's own names images as its users do, and
-    /// the one in which it plays Docker does not.
-    pub(crate) fn images(&self) -> &'static str {
-        match self.store {
-            Store::Classic | Store::Containerd => "/images",
-            Store::Podman => "/v4.0.0/libpod/images",
-        }
-    }
-
-    /// Asks for an image by its id or name.
-    pub(crate) fn inspect(&self, name: &str) -> Result<Option<Inspected>, Error> {
-        const WHAT: &str = "cannot ask for an image";
-        let path = format!("{}/{name}/json", self.images());
-        let query: &[_] = match self.store {
-            Store::Containerd => &[("manifests", "true")],
-            Store::Classic | Store::Podman => &[],
-        };
-        let Some(answer) = self.client.get(WHAT, &path, query)? else {
-            return Ok(None);
-        };
-        match Inspected::parse(&answer) {
-            Some(image) => Ok(Some(image)),
-            None => {
-                let why = "an image without Id and RootFS.Layers".to_owned();
-                Err(self.client.answer(WHAT, why))
-            }
-        }
-    }
-
-    /// All images.
-    fn list(&self) -> Result<Vec<Listed>, Error> {
-        const WHAT: &str = "cannot ask which images there are";
-        let path = format!("{}/json", self.images());
-        let answer = self.client.get(WHAT, &path, &[])?.unwrap_or_default();
-        let images = answer.as_array().into_iter().flatten();
-        images
-            .map(|image| {
-                Listed::parse(image)
-                    .ok_or_else(|| self.client.answer(WHAT, "an image without Id".to_owned()))
-            })
-            .collect()
-    }
-
-    /// Bytes whose sending takes about as long as asking for one more image.
-    fn worth_asking(&self) -> u64 {
-        match self.store {
-            Store::Classic | Store::Containerd => 1 << 20,
-            Store::Podman => 4 << 20,
-        }
-    }
-}
+use crate::api::{Api, Store};
+use crate::inspect::{Inspected, Listed};
 
 /// Which of these layers need not be sent. `known` are images that were asked for already, `names`
 /// those that the image is to have: what had them before is likely to share its layers.
@@ -80,12 +28,7 @@ pub(crate) fn present(
     let is_known = |image: &Listed| known.iter().any(|known| known.has_id(&image.id));
     let mut images = engine.list()?;
     images.retain(|image| !is_known(image));
-    images.sort_by_key(|image| {
-        let related = names
-            .iter()
-            .any(|name| image.repo_tags.iter().any(|tag| same_repository(name, tag)));
-        (!related, -image.created)
-    });
+    images.sort_by_key(|image| likelihood(image, names));
     for (asked, image) in images.iter().enumerate() {
         let missing: u64 = layers
             .iter()
@@ -102,6 +45,14 @@ pub(crate) fn present(
         }
     }
     Ok(present)
+}
+
+/// Sorts what is likely to share layers first: images of the same repositories, then new ones.
+fn likelihood(image: &Listed, names: &[String]) -> (bool, Reverse<i64>) {
+    let is_related = names
+        .iter()
+        .any(|name| image.repo_tags.iter().any(|tag| same_repository(name, tag)));
+    (!is_related, Reverse(image.created))
 }
 
 /// A layer counts where all layers below it are the same: so Docker's own store finds it.
@@ -167,6 +118,25 @@ mod tests {
         mark_any(&mut present, &layers(&[1, 2, 3]), &diff_ids(&[3, 1]));
         mark_any(&mut present, &layers(&[1, 2, 3]), &diff_ids(&[9]));
         assert_eq!(present, [true, false, true]);
+    }
+
+    #[test]
+    fn images_of_the_repository_come_first_and_then_new_ones() {
+        let image = |tag: &str, created| Listed {
+            id: tag.to_owned(),
+            repo_tags: vec![tag.to_owned()],
+            created,
+        };
+        let mut images = [
+            image("other:oldest", i64::MIN),
+            image("other:old", 1),
+            image("other:new", i64::MAX),
+            image("app:1", 0),
+        ];
+        let names = ["app:2".to_owned()];
+        images.sort_by_key(|image| likelihood(image, &names));
+        let tags = images.map(|image| image.id);
+        assert_eq!(tags, ["app:1", "other:new", "other:old", "other:oldest"]);
     }
 
     #[test]
