@@ -24,7 +24,6 @@ mod digests;
 mod error;
 mod kernel_copy;
 mod layers;
-mod sha256_lanes;
 mod spool;
 
 pub use compression::Compression;

@@ -12,10 +12,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{Builder, Scope};
 
+use sha256_lanes::{Lanes, Message, State, padding};
+
 use super::Work;
-use crate::sha256_lanes::{Lanes, Message, State, padding};
 use crate::sink::{CopyError, Sink};
-use crate::{Error, LayerDigest};
+use crate::{Digest, Error, LayerDigest};
 
 /// Bytes that are handed over at once.
 const BUFFER: usize = 64 * 1024;
@@ -204,7 +205,7 @@ impl Running {
         while self.taken == self.filled.bytes.len() {
             if let Some(size) = self.filled.end {
                 return Ok(Some(LayerDigest {
-                    diff_id: self.state.digest(),
+                    diff_id: Digest::from_sha256(self.state.digest()),
                     size,
                 }));
             }

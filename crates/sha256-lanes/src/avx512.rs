@@ -2,8 +2,8 @@
 
 use core::arch::x86_64::*;
 
-use super::kernel::K;
-use super::{Block, Message, State};
+use crate::kernel::K;
+use crate::{Block, Message, State};
 
 pub(super) const WIDTH: usize = 16;
 
@@ -13,18 +13,9 @@ kernel!("avx512f,avx512bw,bmi1,bmi2");
 
 #[target_feature(enable = "avx512f")]
 #[inline]
-#[expect(unsafe_code, reason = "no safe function turns an array into a vector")]
 fn vector(words: [u32; WIDTH]) -> V {
-    // SAFETY: both are 64 bytes without any that mean something else.
-    unsafe { core::mem::transmute(words) }
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-#[expect(unsafe_code, reason = "no safe function turns a vector into an array")]
-fn array(vector: V) -> [u32; WIDTH] {
-    // SAFETY: as above.
-    unsafe { core::mem::transmute(vector) }
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = words.map(u32::cast_signed);
+    _mm512_setr_epi32(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p)
 }
 
 #[target_feature(enable = "avx512f")]

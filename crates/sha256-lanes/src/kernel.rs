@@ -69,11 +69,20 @@ pub(super) const K: [u32; 64] = [
 ];
 
 /// Makes `many` and `one` of a module that has vectors `V` of `WIDTH` words, and these functions:
-/// `vector` and `array` (from and to an array of words), `add`, `broadcast` (a word to all lanes),
-/// `choose`, `majority`, `sum_0`, `sum_1`, `sigma_0`, `sigma_1` (FIPS 180-4, 4.1.2), and `words`
+/// `vector` (from an array of words), `add`, `broadcast` (a word to all lanes), `choose`, `majority`, `sum_0`, `sum_1`, `sigma_0`, `sigma_1` (FIPS 180-4, 4.1.2), and `words`
 /// (the words of a block from each lane, by their place in the block).
 macro_rules! kernel {
     ($features:literal) => {
+        /// The words of a vector.
+        #[target_feature(enable = $features)]
+        #[inline]
+        #[expect(unsafe_code, reason = "safe intrinsics only take out one word at a time")]
+        fn array(vector: V) -> [u32; WIDTH] {
+            // SAFETY: both are plain data, any bits are valid in them, and transmute checks that
+            // they have the same size.
+            unsafe { core::mem::transmute(vector) }
+        }
+
         /// Takes `count` blocks of each of at most [`WIDTH`] messages.
         #[target_feature(enable = $features)]
         pub(super) fn many(messages: &mut [Message<'_>], count: usize) {
