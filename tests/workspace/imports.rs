@@ -11,10 +11,11 @@ fn crates_import_only_what_lies_below_them() {
         ("nix-compat", &[] as &[&str]),
         ("layering", &["nix-compat"]),
         ("sha256-lanes", &[]),
-        ("image", &["layering", "nix-compat", "sha256-lanes"]),
+        ("image", &["nix-compat", "oci", "sha256-lanes"]),
         ("stores", &["layering", "nix-compat"]),
-        ("registry", &["image", "layering", "nix-compat"]),
-        ("engine", &["image", "layering", "nix-compat"]),
+        ("oci", &[]),
+        ("registry", &["oci"]),
+        ("engine", &["image", "nix-compat", "oci"]),
         (
             "stream-layered",
             &[
@@ -22,6 +23,7 @@ fn crates_import_only_what_lies_below_them() {
                 "image",
                 "layering",
                 "nix-compat",
+                "oci",
                 "registry",
                 "stores",
             ],

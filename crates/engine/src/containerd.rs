@@ -10,9 +10,10 @@ use std::io;
 use std::mem;
 use std::process::{self, Command, Stdio};
 
-use image::oci::{self, Documents, LayerBlob};
+use image::oci::{Documents, LayerBlob};
 use image::{Digest, Image, take_digests};
 use nix_compat::tree::Trees;
+use oci::reference::full_name;
 
 use crate::load::{OciArchive, announce, believe, plain_blobs, promise};
 use crate::send::Archive;
@@ -78,7 +79,7 @@ impl Containerd {
         let loaded = self.load_unnamed(image, trees, options, observer);
         let loaded = loaded.and_then(|loaded| {
             for name in &names {
-                let name = oci::containerd_name(name);
+                let name = full_name(name);
                 let what = format!("cannot name the image {name}");
                 self.run(&what, &["images", "tag", "--force", &own, &name])?;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use image::Digest;
+use oci::Digest;
 use serde_json::Value;
 
 use crate::Error;

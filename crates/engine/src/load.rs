@@ -5,9 +5,11 @@ use std::mem;
 use std::num::NonZeroUsize;
 
 use image::docker_archive;
-use image::oci::{self, Documents, LayerBlob, LayerBlobs};
+use image::oci::{self as writer, Documents, LayerBlob, LayerBlobs};
 use image::{Compression, Digest, Image, Layer, LayerDigest, Promise, take_digests};
 use nix_compat::tree::Trees;
+use oci::media_type;
+use oci::reference::{DEFAULT_TAG, split_tag};
 
 use crate::Error;
 use crate::api::{Api, Store};
@@ -271,10 +273,8 @@ impl Loading<'_> {
     }
 
     fn tag(&self, name: &str) -> Result<(), Error> {
-        let (repository, tag) = match name.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') => (repository, tag),
-            _ => (name, "latest"),
-        };
+        let (repository, tag) = split_tag(name);
+        let tag = tag.unwrap_or(DEFAULT_TAG);
         let path = format!("{}/{}/tag", self.engine.images(), self.id);
         let what = format!("cannot name the image {name}");
         self.engine
@@ -296,7 +296,7 @@ pub(crate) fn plain_blobs<'a>(
             diff_id,
             digest: diff_id,
             size,
-            media_type: oci::LAYER,
+            media_type: media_type::LAYER,
         };
         // What a base image says of its blobs stays.
         blobs.know(index, plain);
@@ -375,7 +375,7 @@ impl OciArchive<'_> {
             layers: self.layers,
             observer: self.observer,
         };
-        let options = oci::Options {
+        let options = writer::Options {
             index: false,
             annotations: &BTreeMap::new(),
             verify: self.options.verify,
@@ -384,7 +384,7 @@ impl OciArchive<'_> {
         let written = send(upload, self.observer, |output| {
             let jobs = self.options.jobs;
             let blobs = LayerBlobs::new(self.image, self.trees, Compression::None, jobs)?;
-            oci::write_archive(&blobs, output, &options)
+            writer::write_archive(&blobs, output, &options)
         })?;
         let of_tar = |(blob, layer): (&LayerBlob, &LayerDigest)| LayerDigest {
             diff_id: blob.diff_id,
@@ -406,7 +406,7 @@ struct Destination<'a> {
     observer: &'a dyn Observer,
 }
 
-impl oci::Destination for Destination<'_> {
+impl writer::Destination for Destination<'_> {
     fn has(&self, digest: &Digest) -> bool {
         self.there.contains(digest)
     }

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use image::{Digest, LayerDigest};
+use image::LayerDigest;
+use oci::Digest;
+use oci::reference::split_tag;
 
 use crate::Error;
 use crate::api::{Api, Store};
@@ -76,11 +78,7 @@ fn mark_any(present: &mut [bool], layers: &[LayerDigest], there: &[Digest]) {
 
 /// Whether two names are of one repository, whatever their tags; podman puts a registry before.
 fn same_repository(name: &str, tag: &str) -> bool {
-    let repository = |text: &str| match text.rsplit_once(':') {
-        Some((repository, tag)) if !tag.contains('/') => repository.to_owned(),
-        _ => text.to_owned(),
-    };
-    let (name, tag) = (repository(name), repository(tag));
+    let (name, tag) = (split_tag(name).0, split_tag(tag).0);
     name == tag || tag.ends_with(&format!("/{name}"))
 }
 

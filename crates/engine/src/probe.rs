@@ -11,18 +11,17 @@
 
 use std::io::Cursor;
 
-use image::Digest;
-use image::oci::{
-    CONTAINERD_NAME, INDEX, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, LayerBlob, MANIFEST, REF_NAME,
-};
+use image::oci::LayerBlob;
 use image::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
+use oci::Digest;
+use oci::annotation::{ATTESTATION, CONTAINERD_NAME, REF_NAME, REFERENCE_DIGEST, REFERENCE_TYPE};
+use oci::layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, blob_path};
+use oci::media_type::{EMPTY, INDEX, MANIFEST};
+use oci::reference::full_name;
 use serde_json::{Value, json};
 
 use crate::Error;
 use crate::api::Api;
-
-/// Media type of `{}`.
-const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 
 /// The size that a manifest gives of its first blob; the next ones double it. All else that counts
 /// is smaller, and sizes that were not taken from the manifest are no multiples of it.
@@ -64,8 +63,8 @@ impl<'a> Probe<'a> {
             let mut entry = descriptor(MANIFEST, &digest, size);
             entry["platform"] = json!({"architecture": "unknown", "os": "unknown"});
             entry["annotations"] = json!({
-                "vnd.docker.reference.type": "attestation-manifest",
-                "vnd.docker.reference.digest": config.to_string(),
+                REFERENCE_TYPE: ATTESTATION,
+                REFERENCE_DIGEST: config.to_string(),
             });
             manifests.push((digest, size + 2));
             entries.push(entry);
@@ -78,7 +77,7 @@ impl<'a> Probe<'a> {
         let name = format!("stream-layered-probe:{tag}");
         let mut entry = descriptor(INDEX, &digest, text.len() as u64);
         entry["annotations"] = json!({
-            CONTAINERD_NAME: format!("docker.io/library/{name}"),
+            CONTAINERD_NAME: full_name(&name),
             REF_NAME: tag,
         });
         archive.member(
@@ -141,7 +140,7 @@ struct Archive(Vec<u8>);
 impl Archive {
     fn blob(&mut self, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
-        self.member(&format!("blobs/sha256/{}", digest.hex()), bytes);
+        self.member(&blob_path(&digest), bytes);
         digest
     }
 

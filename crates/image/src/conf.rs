@@ -192,7 +192,7 @@ fn promises(raw: &Raw) -> Result<Vec<Option<Promise>>, ConfError> {
         .map(|RawDigest { diff_id, size }| {
             let diff_id = diff_id
                 .parse()
-                .map_err(|error: crate::digest::ParseDigestError| wrong(error.to_string()))?;
+                .map_err(|error: oci::ParseDigestError| wrong(error.to_string()))?;
             Ok(Some(Promise::Given(LayerDigest {
                 diff_id,
                 size: *size,

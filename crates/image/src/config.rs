@@ -2,9 +2,8 @@
 //! of a docker-archive. Keys stand in the order in which nixpkgs writes them.
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::base::{BaseImage, Inherit, merge_env};
 use crate::{Digest, Error, Image, Layer, LayerDigest, json};
 
 #[derive(Serialize)]
@@ -54,7 +53,7 @@ pub fn config_text(image: &Image, digests: &[LayerDigest]) -> Result<Vec<u8>, Er
         created: &created,
         architecture: &image.architecture,
         os: "linux",
-        config: &own_config(image),
+        config: &image.finished_config(),
         rootfs: RootFs {
             diff_ids: digests
                 .iter()
@@ -91,68 +90,6 @@ pub(crate) fn manifest_text_of(
         repo_tags,
         layers,
     }])?)
-}
-
-/// The image's `config` with what it takes over from its base under its own.
-fn own_config(image: &Image) -> Value {
-    let Some(base) = &image.base else {
-        return image.config.clone();
-    };
-    let mut config = image.config.clone();
-    if config.is_null() {
-        config = Value::Object(Map::new());
-    }
-    let Value::Object(fields) = &mut config else {
-        return config;
-    };
-    let has_env = base.config.pointer("/config/Env").is_some() || fields.contains_key("Env");
-    if base.inherit.contains(&Inherit::Env) && has_env {
-        fields.insert("Env".to_owned(), env(base, fields));
-    }
-    let has_command = fields.contains_key("Cmd") || fields.contains_key("Entrypoint");
-    for inherit in Inherit::ALL {
-        let Some(of_base) = base.inherits(inherit) else {
-            continue;
-        };
-        match inherit {
-            Inherit::Env => {}
-            Inherit::Labels | Inherit::Ports | Inherit::Volumes => {
-                add_missing(fields, inherit.key(), of_base);
-            }
-            // An own entry point wants its own arguments.
-            Inherit::Cmd if has_command => {}
-            _ => {
-                fields
-                    .entry(inherit.key())
-                    .or_insert_with(|| of_base.clone());
-            }
-        }
-    }
-    config
-}
-
-/// Environment variables, the base's and the own.
-fn env(base: &BaseImage, fields: &Map<String, Value>) -> Value {
-    let own: Vec<String> = match fields.get("Env") {
-        Some(Value::Array(texts)) => texts
-            .iter()
-            .filter_map(|text| text.as_str().map(str::to_owned))
-            .collect(),
-        _ => Vec::new(),
-    };
-    merge_env(&base.env(), &own).into()
-}
-
-/// Adds entries of a map that are not there.
-fn add_missing(fields: &mut Map<String, Value>, key: &str, of_base: &Value) {
-    let own = fields
-        .entry(key)
-        .or_insert_with(|| Value::Object(Map::new()));
-    if let (Value::Object(own), Value::Object(of_base)) = (own, of_base) {
-        for (name, value) in of_base {
-            own.entry(name.clone()).or_insert_with(|| value.clone());
-        }
-    }
 }
 
 /// `repr` of a list of texts in Python.

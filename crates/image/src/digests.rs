@@ -11,10 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use nix_compat::tree::Trees;
+use oci::DigestWriter;
 use sha256_lanes::Lanes;
 
 use self::in_lanes::InLanes;
-use crate::digest::DigestWriter;
 use crate::sink::{CopyError, LengthSink, Sink, WriteSink};
 use crate::spool::Spools;
 use crate::tar::TarRules;

@@ -99,6 +99,14 @@ pub struct LayerDigest {
 }
 
 impl Image {
+    /// The configuration's `config`: the image's own, with what it takes over from its base.
+    pub fn finished_config(&self) -> Value {
+        match &self.base {
+            None => self.config.clone(),
+            Some(base) => base.inherited_by(&self.config),
+        }
+    }
+
     /// All layers, bottom first.
     pub fn layers(&self) -> Vec<Layer<'_>> {
         let base = self

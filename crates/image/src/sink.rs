@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
+use oci::DigestWriter;
+
 use crate::Digest;
-use crate::digest::DigestWriter;
 
 /// Bytes that are read from a file, or hashed, at once. SHA-256 is as fast with 32 KiB as with any
 /// more; this is a compromise with the number of system calls.

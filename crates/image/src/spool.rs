@@ -198,13 +198,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::digest::DigestWriter;
     use crate::docker_archive::{self, Observer, Options, Summary};
     use crate::root::RootTree;
     use crate::sink::WriteSink;
     use crate::tar::{Owner, TarRules};
     use crate::time::Timestamp;
     use crate::{Digest, Image, Layer, Promise, Root, StoreLayer};
+    use oci::DigestWriter;
 
     const LAYERS: usize = 20;
 

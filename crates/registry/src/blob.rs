@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use image::Digest;
+use oci::Digest;
 
 /// What is known of a blob before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

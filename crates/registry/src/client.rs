@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use std::{env, fs};
 
+use oci::Reference;
 use ureq::http::Uri;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Proxy, ProxyProtocol};
@@ -12,7 +13,7 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 use crate::auth::Authenticator;
 use crate::credentials::Credentials;
 use crate::error::{Error, Result};
-use crate::reference::{Reference, is_loopback};
+use crate::loopback::is_loopback;
 use crate::repository::{Access, Repository};
 
 /// Which registries are spoken to without TLS.

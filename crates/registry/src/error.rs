@@ -5,8 +5,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::reference::ReferenceError;
-use image::digest::{Digest, ParseDigestError};
+use oci::ReferenceError;
+use oci::{Digest, ParseDigestError};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

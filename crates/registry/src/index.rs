@@ -1,12 +1,12 @@
 //! Images for several platforms under one tag, also when each comes from another machine.
 
+use oci::index::put_platform;
+use oci::{Descriptor, Digest, Platform, media_type};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Place, Result};
-use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX, Platform, object};
+use crate::manifest::{Document, Manifest, object};
 use crate::repository::Repository;
-use image::Digest;
-use image::oci::put_platform;
 
 /// An image's configuration is read up to this size, to find its platform.
 const CONFIG_LIMIT: u64 = 8 << 20;
@@ -68,7 +68,7 @@ impl Repository<'_> {
             let media_type = index
                 .get("mediaType")
                 .and_then(Value::as_str)
-                .unwrap_or(OCI_INDEX);
+                .unwrap_or(media_type::INDEX);
             self.put_manifest(tag, media_type, &bytes)?;
             // The protocol knows no "only if unchanged": whoever writes last wins, so see who did.
             standing = self.manifest(tag)?;
@@ -113,7 +113,8 @@ impl Repository<'_> {
                 }
             },
         };
-        let index = json!({ "schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries });
+        let index =
+            json!({ "schemaVersion": 2, "mediaType": media_type::INDEX, "manifests": entries });
         match index {
             Value::Object(index) => Ok(index),
             _ => Ok(Map::new()),

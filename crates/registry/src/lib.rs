@@ -1,10 +1,11 @@
 //! Sending images to registries, and finding what is there: the OCI distribution protocol.
 //!
 //! ```no_run
-//! use registry::{Access, Bytes, Client, Options, Push, PushOptions, Reference};
+//! use oci::{Reference, media_type};
+//! use registry::{Access, Bytes, Client, Options, Push, PushOptions};
 //!
 //! # fn main() -> registry::Result<()> {
-//! # let (media_type, manifest) = (registry::OCI_MANIFEST, Vec::new());
+//! # let manifest = Vec::new();
 //! let reference: Reference = "localhost:5000/app:v1".parse()?;
 //! let client = Client::new(Options::default())?;
 //! let repository = client.repository(&reference, Access::Push);
@@ -16,7 +17,7 @@
 //!     push.stands(standing);
 //! }
 //! push.blobs(&[&layer])?;
-//! push.manifest(reference.tag_or_latest(), media_type, &manifest)?;
+//! push.manifest(reference.tag_or_latest(), media_type::MANIFEST, &manifest)?;
 //! # Ok(())
 //! # }
 //! ```
@@ -28,13 +29,13 @@ mod credentials;
 mod error;
 mod exchange;
 mod index;
+mod loopback;
 mod manifest;
 mod manner;
 mod outgoing;
 mod progress;
 mod pull;
 mod push;
-mod reference;
 mod referrers;
 mod repository;
 mod session;
@@ -45,13 +46,8 @@ pub use blob::{Blob, Bytes, Content};
 pub use client::{Client, Options, PlainHttp, Retry};
 pub use credentials::{Credential, Credentials};
 pub use error::{Error, Place, Result};
-pub use image::digest::{Digest, ParseDigestError};
-pub use manifest::{
-    DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Document, Manifest, OCI_INDEX, OCI_MANIFEST,
-    Platform,
-};
+pub use manifest::{Document, Manifest};
 pub use progress::{Arrival, Arrived, Event, Observer, Summary};
 pub use pull::{BlobReader, RemoteBlob};
 pub use push::{Push, PushOptions};
-pub use reference::{Reference, ReferenceError};
 pub use repository::{Access, Repository, Stored};

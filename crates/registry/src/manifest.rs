@@ -8,16 +8,15 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use image::Digest;
-use image::oci::same_platform;
-pub use image::oci::{Descriptor, INDEX as OCI_INDEX, MANIFEST as OCI_MANIFEST, Platform};
+use oci::media_type::{self, DOCKER_INDEX, DOCKER_MANIFEST};
+use oci::{Descriptor, Digest, Platform};
 
-/// Docker's image manifest.
-pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-/// Docker's form of an index.
-pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-
-pub(crate) const ACCEPTED: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_INDEX];
+pub(crate) const ACCEPTED: [&str; 4] = [
+    media_type::MANIFEST,
+    media_type::INDEX,
+    DOCKER_MANIFEST,
+    DOCKER_INDEX,
+];
 
 /// The codes by which registries say that a manifest lists a blob that they lack.
 pub(crate) const BLOB_UNKNOWN: [&str; 2] = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN"];
@@ -100,8 +99,8 @@ impl Manifest {
         let media_type = inside
             .or_else(|| ACCEPTED.into_iter().find(|accepted| *accepted == said))
             .unwrap_or(match document {
-                Document::Image { .. } => OCI_MANIFEST,
-                Document::Index { .. } => OCI_INDEX,
+                Document::Image { .. } => media_type::MANIFEST,
+                Document::Index { .. } => media_type::INDEX,
             })
             .to_owned();
         let digest = Digest::of(&bytes);
@@ -132,16 +131,11 @@ impl Manifest {
                 manifest
                     .platform
                     .as_ref()
-                    .is_some_and(|other| same_platform(platform, other))
+                    .is_some_and(|other| platform.matches(other))
             }),
             Document::Image { .. } => None,
         }
     }
-}
-
-/// Whether a layer is one that registries need not have (Docker's foreign layers).
-pub(crate) fn is_foreign(media_type: &str) -> bool {
-    media_type.contains(".foreign.") || media_type.contains(".nondistributable.")
 }
 
 /// A document as JSON, to change a part of it and to keep the rest.
@@ -178,7 +172,7 @@ mod tests {
             text.clone().into_bytes(),
         )
         .unwrap();
-        assert_eq!(manifest.media_type, OCI_MANIFEST);
+        assert_eq!(manifest.media_type, media_type::MANIFEST);
         assert_eq!(manifest.digest, Digest::of(text.as_bytes()));
         assert_eq!(
             manifest.blobs().map(|blob| blob.size).collect::<Vec<_>>(),
@@ -199,7 +193,7 @@ mod tests {
             Digest::of(b"1"),
             Digest::of(b"2")
         );
-        let index = Manifest::read("v1", OCI_INDEX, text.into_bytes()).unwrap();
+        let index = Manifest::read("v1", media_type::INDEX, text.into_bytes()).unwrap();
         assert_eq!(
             index.media_type, DOCKER_INDEX,
             "the document itself knows best"
@@ -233,7 +227,7 @@ mod tests {
             r#"{"manifests": [{"digest": "sha256:00", "size": -1}]}"#,
         ] {
             assert!(
-                Manifest::read("v1", OCI_MANIFEST, text.as_bytes().to_vec()).is_err(),
+                Manifest::read("v1", media_type::MANIFEST, text.as_bytes().to_vec()).is_err(),
                 "{text}"
             );
         }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use image::Digest;
+use oci::Digest;
 
 /// How a blob came to be in the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

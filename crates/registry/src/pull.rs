@@ -2,13 +2,13 @@
 
 use std::io::{self, Read};
 
+use oci::{Digest, DigestWriter};
 use ureq::http::{Method, header};
 
 use crate::blob::{Blob, Content};
 use crate::error::{Error, Place, Result};
 use crate::exchange::{Attempts, Trouble, refused, transport};
 use crate::repository::Repository;
-use image::digest::{Digest, DigestWriter};
 
 /// The bytes of a blob, as they come.
 ///

@@ -8,18 +8,19 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use oci::Digest;
+use oci::media_type::is_foreign_layer;
 use ureq::http::Method;
 
 use crate::blob::{Blob, Content};
 use crate::error::{Error, Result};
-use crate::manifest::{self, Manifest, is_foreign};
+use crate::manifest::{self, Manifest};
 use crate::manner::Manner;
 use crate::progress::{Arrival, Arrived, Event, Meter, Observer, Summary};
 use crate::repository::{Repository, Stored};
 use crate::session::Session;
 use crate::upload::Upload;
 use crate::url::escape;
-use image::Digest;
 
 /// How a push goes about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -256,9 +257,9 @@ impl<'a> Push<'a> {
                 why,
             }
         })?;
-        let missing = manifest
-            .blobs()
-            .find(|blob| !is_foreign(&blob.media_type) && !self.arrived.contains_key(&blob.digest));
+        let missing = manifest.blobs().find(|blob| {
+            !is_foreign_layer(&blob.media_type) && !self.arrived.contains_key(&blob.digest)
+        });
         if let Some(missing) = missing {
             return Err(Error::Incomplete {
                 place,

@@ -5,15 +5,15 @@
 
 use std::collections::BTreeMap;
 
+use oci::{Descriptor, Digest, media_type};
 use serde::Deserialize;
 use serde_json::json;
 use ureq::http::{Method, header};
 
 use crate::error::{Error, Result};
-use crate::manifest::{Descriptor, Document, Manifest, OCI_INDEX};
+use crate::manifest::{Document, Manifest};
 use crate::repository::Repository;
 use crate::url::escape;
-use image::Digest;
 
 impl Repository<'_> {
     /// The artifacts of this type that refer to the manifest of digest `subject`.
@@ -24,11 +24,12 @@ impl Repository<'_> {
         let place = self.place(format!("referrers of {subject}"));
         let path = format!("referrers/{subject}?artifactType={}", escape(artifact_type));
         let mut call = self.call(Method::GET, &path, place.clone())?;
-        call.headers.push((header::ACCEPT, OCI_INDEX.to_owned()));
+        call.headers
+            .push((header::ACCEPT, media_type::INDEX.to_owned()));
         let answer = self.client.answer(&call, None)?;
         let index = match answer.status.as_u16() {
             200 => Some(
-                Manifest::read("", OCI_INDEX, answer.body)
+                Manifest::read("", media_type::INDEX, answer.body)
                     .map_err(|why| Error::Answer { place, why })?,
             ),
             400 | 404 | 405 => self.manifest(&fallback_tag(subject))?,

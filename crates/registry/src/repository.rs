@@ -1,5 +1,7 @@
 //! A repository in a registry: its manifests, and the paths of the protocol.
 
+use oci::Digest;
+use oci::Reference;
 use ureq::http::{HeaderName, Method, Uri, header};
 
 use crate::auth::Party;
@@ -7,9 +9,7 @@ use crate::client::Client;
 use crate::error::{Error, Place, Result};
 use crate::exchange::{Answer, Call};
 use crate::manifest::{ACCEPTED, Manifest};
-use crate::reference::Reference;
 use crate::url::escape;
-use image::Digest;
 
 /// What a repository is to be used for; tokens are asked for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -278,7 +278,7 @@ fn named_digest(answer: &Answer, place: &Place) -> Result<Option<Digest>> {
         Some(text) if text.starts_with("sha256:") => {
             text.parse()
                 .map(Some)
-                .map_err(|error: image::digest::ParseDigestError| Error::Answer {
+                .map_err(|error: oci::ParseDigestError| Error::Answer {
                     place: place.clone(),
                     why: error.to_string(),
                 })

@@ -10,6 +10,7 @@ use std::io::{self, Read as _};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use oci::Digest;
 use ureq::Body;
 use ureq::http::{Method, header};
 
@@ -22,7 +23,6 @@ use crate::progress::{Event, Meter};
 use crate::repository::Repository;
 use crate::session::{Session, bytes_there, location};
 use crate::url::{resolve, with_query};
-use image::Digest;
 
 /// Above this size, the registry is asked whether it will take a request before its body is sent:
 /// one that refuses early closes the connection, and its reason would be lost.

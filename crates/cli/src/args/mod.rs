@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use image::Compression;
 use layering::{LayerPattern, MIN_LAYER_SIZE};
-use registry::Reference;
+use oci::Reference;
 
 use crate::resolve::plan_label::PlanSource;
 use crate::resolve::source::ImageSource;

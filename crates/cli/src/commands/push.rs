@@ -11,10 +11,11 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
 use anyhow::{Context, Result};
-use image::oci::{Documents, LayerBlobs, Platform};
+use image::oci::{Documents, LayerBlobs};
+use oci::{Digest, Platform, Reference, media_type};
 use registry::{
-    Access, Blob, Bytes, Client, Content, Digest, Document, Event, Manifest, OCI_MANIFEST,
-    Observer, Push, PushOptions, Reference, Repository,
+    Access, Blob, Bytes, Client, Content, Document, Event, Manifest, Observer, Push, PushOptions,
+    Repository,
 };
 
 use crate::args::PushArgs;
@@ -201,11 +202,7 @@ impl PushRun<'_> {
     }
 
     fn platform(&self) -> Platform {
-        Platform {
-            os: "linux".to_owned(),
-            architecture: self.blobs.image().architecture.clone(),
-            ..Platform::default()
-        }
+        Platform::linux(&self.blobs.image().architecture)
     }
 
     /// Learns from an image what our layers are.
@@ -257,7 +254,11 @@ impl PushRun<'_> {
             ..
         } = documents;
         if self.args.index {
-            push.manifest(&descriptor.digest.to_string(), OCI_MANIFEST, manifest)?;
+            push.manifest(
+                &descriptor.digest.to_string(),
+                media_type::MANIFEST,
+                manifest,
+            )?;
         }
         let mut digest = descriptor.digest;
         for reference in &target.references {
@@ -265,7 +266,7 @@ impl PushRun<'_> {
             if self.args.index {
                 digest = repository.put_in_index(tag, descriptor)?;
             } else {
-                push.manifest(tag, OCI_MANIFEST, manifest)?;
+                push.manifest(tag, media_type::MANIFEST, manifest)?;
             }
         }
         Ok(digest)

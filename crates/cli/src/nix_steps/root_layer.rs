@@ -5,8 +5,8 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::digest::DigestWriter;
 use image::root_directory::{self, FakerootState};
+use oci::DigestWriter;
 
 use super::attributes::{self, Attributes};
 use super::link;

@@ -12,6 +12,7 @@ use image::time::Timestamp;
 use image::{Image, Root, StoreLayer};
 use layering::Plan;
 use nix_compat::{NarHash, StorePath};
+use oci::reference::{DEFAULT_TAG, split_tag};
 use serde_json::{Map, Value, json};
 
 use crate::args::{ImageArgs, NameArgs, SettingArgs};
@@ -104,7 +105,7 @@ fn from_options(args: &ImageArgs, store: Store, now: Timestamp) -> Result<Resolv
         root: Root::Links(root),
         repo_tags: vec![repo_tag(
             &args.names,
-            &format!("{}:latest", default_name(&wanted)),
+            &format!("{}:{DEFAULT_TAG}", default_name(&wanted)),
         )?],
     };
     let nar_hashes = if store.has_own_hashes() {
@@ -161,15 +162,7 @@ fn repo_tag(names: &NameArgs, default: &str) -> Result<String> {
     if name.is_empty() || tag == Some("") {
         return Err(UsageError("an image's name and its tag are not empty".to_owned()).into());
     }
-    Ok(format!("{name}:{}", tag.unwrap_or("latest")))
-}
-
-/// A colon before the last slash belongs to a registry's port.
-fn split_tag(text: &str) -> (&str, Option<&str>) {
-    match text.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-        _ => (text, None),
-    }
+    Ok(format!("{name}:{}", tag.unwrap_or(DEFAULT_TAG)))
 }
 
 /// The image's `config`: the JSON that was given, and the options over it.

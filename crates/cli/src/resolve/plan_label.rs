@@ -14,7 +14,7 @@ use anyhow::{Context, Result, ensure};
 use image::base::BaseImage;
 use layering::Plan;
 use nix_compat::StoreDir;
-use registry::ReferenceError;
+use oci::ReferenceError;
 use serde_json::{Map, Value, json};
 
 use crate::args::RegistryArgs;

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use image::Digest;
 use image::base::{BaseImage, BlobStore, Inherit};
-use image::oci::{Platform, open_layout};
-use registry::{Access, Client, Document, Reference};
+use image::oci::open_layout;
+use oci::reference::split_tag;
+use oci::{Digest, Platform, Reference, ReferenceError};
+use registry::{Access, Client, Document};
 
 use crate::args::{InheritArg, RegistryArgs, SettingArgs};
 use crate::resolve::registry_client;
@@ -27,7 +28,7 @@ pub enum ImageSource {
 }
 
 impl FromStr for ImageSource {
-    type Err = registry::ReferenceError;
+    type Err = ReferenceError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(reference) = text.strip_prefix("docker://") {
@@ -35,8 +36,8 @@ impl FromStr for ImageSource {
         }
         if let Some(layout) = text.strip_prefix("oci:") {
             // A directory's name may have a colon; a tag has no slash.
-            return Ok(match layout.rsplit_once(':') {
-                Some((directory, tag)) if !tag.contains('/') && !Path::new(layout).exists() => {
+            return Ok(match split_tag(layout) {
+                (directory, Some(tag)) if !Path::new(layout).exists() => {
                     Self::Layout(directory.into(), Some(tag.to_owned()))
                 }
                 _ => Self::Layout(layout.into(), None),
@@ -66,11 +67,7 @@ pub fn base(
 impl ImageSource {
     /// Opens the image; of several platforms, that of `architecture`.
     pub fn open(&self, registry: &RegistryArgs, architecture: &str) -> Result<BaseImage> {
-        let platform = Platform {
-            os: "linux".to_owned(),
-            architecture: architecture.to_owned(),
-            ..Platform::default()
-        };
+        let platform = Platform::linux(architecture);
         Ok(match self {
             Self::Archive(file) => BaseImage::open(file)?,
             Self::Layout(directory, tag) => open_layout(directory, tag.as_deref(), &platform)?,

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read};
 
+use oci::{Descriptor, Digest, Manifest, media_type};
 use serde_json::Value;
 
 use super::{BaseContent, BaseError, BaseImage, BaseLayer, Inherit, MAX_JSON, Source};
-use crate::Digest;
-use crate::oci::{Descriptor, LAYER, LAYER_GZIP, LAYER_ZSTD, LayerBlob, Manifest};
+use crate::layer_blob::LayerBlob;
 use crate::sink::{CopyError, HashingSink, Sink, WriteSink};
 use crate::tar::{Owner, PaxRecords};
 
@@ -66,7 +66,7 @@ impl BaseImage {
             )));
         }
         let layer = |(diff_id, layer): (Digest, &Descriptor)| {
-            let media_type = oci_media_type(&layer.media_type)
+            let media_type = media_type::oci_layer(&layer.media_type)
                 .ok_or_else(|| wrong(format!("it has a layer of type {}", layer.media_type)))?;
             Ok(BaseLayer {
                 name: format!("{}/layer.tar", diff_id.hex()),
@@ -123,14 +123,4 @@ pub(super) fn copy_blob(
         Err(CopyError::Read(source)) => Err(failed(source)),
         Err(CopyError::Write(error)) => Ok(Err(error)),
     }
-}
-
-/// The OCI type of a layer, for those of Docker as well.
-fn oci_media_type(media_type: &str) -> Option<&'static str> {
-    Some(match media_type {
-        LAYER | "application/vnd.docker.image.rootfs.diff.tar" => LAYER,
-        LAYER_GZIP | "application/vnd.docker.image.rootfs.diff.tar.gzip" => LAYER_GZIP,
-        LAYER_ZSTD | "application/vnd.docker.image.rootfs.diff.tar.zstd" => LAYER_ZSTD,
-        _ => return None,
-    })
 }

@@ -8,14 +8,14 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use oci::Digest;
 use serde_json::Value;
 
 use self::archive::{Compression, Positioned};
 pub use self::blobs::BlobStore;
 use self::blobs::copy_blob;
 pub use self::inherit::{Inherit, merge_env};
-use crate::digest::Digest;
-use crate::oci::LayerBlob;
+use crate::layer_blob::LayerBlob;
 use crate::sink::{CopyError, Sink};
 use crate::tar::{Kind, Member, Owner, PaxRecords};
 

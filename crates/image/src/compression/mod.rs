@@ -13,6 +13,8 @@ use std::io::{self, Write};
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 
+use oci::media_type;
+
 /// Most threads that compress at once: each holds a few MiB.
 const MAX_THREADS: usize = 8;
 
@@ -86,6 +88,15 @@ impl Compression {
                 "zstd libzstd-{} level={level} job=2MiB",
                 ::zstd::zstd_safe::version_string()
             ),
+        }
+    }
+
+    /// The media type of a layer that is compressed so.
+    pub fn layer_media_type(self) -> &'static str {
+        match self {
+            Self::None => media_type::LAYER,
+            Self::Gzip(_) => media_type::LAYER_GZIP,
+            Self::Zstd(_) => media_type::LAYER_ZSTD,
         }
     }
 

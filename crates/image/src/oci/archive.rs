@@ -15,7 +15,9 @@ use std::io::{self, Seek as _, SeekFrom, Write};
 
 use tempfile::spooled_tempfile_in;
 
-use super::document::{BLOBS, Descriptor, INDEX_FILE, Index, LAYOUT_FILE, LAYOUT_TEXT, text};
+use oci::layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, blob_path};
+use oci::{Descriptor, Index};
+
 use super::{Documents, LayerBlob, LayerBlobs, Options, Summary, names};
 use crate::config::manifest_text_of;
 use crate::digests::{Digests, with_digests};
@@ -90,11 +92,11 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         if manifests.is_empty() {
             manifests.push(documents.descriptor.clone());
         }
-        let members: Vec<String> = layers.iter().map(|blob| member(&blob.digest)).collect();
-        let config = member(&documents.image_id);
+        let members: Vec<String> = layers.iter().map(|blob| blob_path(&blob.digest)).collect();
+        let config = blob_path(&documents.image_id);
         let docker = manifest_text_of(&image.repo_tags, &config, &members)?;
         self.file("manifest.json", &docker)?;
-        self.file(INDEX_FILE, &text(&Index::new(manifests))?)?;
+        self.file(INDEX_FILE, &Index::new(manifests).to_json()?)?;
         Ok(Summary {
             layers,
             documents,
@@ -183,21 +185,18 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
 
     fn begin(&mut self, digest: &Digest, size: u64) -> Result<(), Error> {
         self.written.insert(*digest);
-        self.tar.begin(&member(digest), size).map_err(Error::Output)
+        self.tar
+            .begin(&blob_path(digest), size)
+            .map_err(Error::Output)
     }
 
     fn blob(&mut self, digest: &Digest, contents: &[u8]) -> Result<(), Error> {
-        self.file(&member(digest), contents)
+        self.file(&blob_path(digest), contents)
     }
 
     fn file(&mut self, name: &str, contents: &[u8]) -> Result<(), Error> {
         self.tar.file(name, contents).map_err(Error::Output)
     }
-}
-
-/// A blob's name in the archive.
-fn member(digest: &Digest) -> String {
-    format!("{BLOBS}/{}", digest.hex())
 }
 
 struct SinkWriter<'a, S>(&'a mut S);

@@ -5,14 +5,14 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nix_compat::tree::Trees;
+use oci::DigestWriter;
 
-use super::document::layer_media_type;
 use super::permits::Permits;
 use crate::base::{BaseLayer, BaseReader};
-use crate::digest::DigestWriter;
+use crate::layer_blob::LayerBlob;
 use crate::layer_cache::LayerKey;
 use crate::sink::{HashingSink, Sink, WriteSink};
-use crate::{Compression, Digest, Error, Image, Layer, LayerDigest, Promise, StoreLayer};
+use crate::{Compression, Error, Image, Layer, LayerDigest, Promise, StoreLayer};
 
 /// Most layers that are compressed at once, and most threads for each: 25 MiB a thread for zstd, so
 /// that all together stay below 128 MiB with any number of processors.
@@ -21,19 +21,6 @@ const THREADS_EACH: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// Most layers that are only copied at once.
 const MOST_COPIED: usize = 8;
-
-/// A layer as a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LayerBlob {
-    /// Digest of the layer's tar.
-    pub diff_id: Digest,
-    /// Digest of the blob: the same, unless it is compressed.
-    pub digest: Digest,
-    /// Length of the blob in bytes.
-    pub size: u64,
-    /// How it is compressed.
-    pub media_type: &'static str,
-}
 
 /// The layers of an image, as blobs of one compression. A base image's layers are taken as they
 /// are, where they are blobs already.
@@ -200,7 +187,7 @@ impl<'a> LayerBlobs<'a> {
                 diff_id: *diff_id,
                 digest: *diff_id,
                 size: *size,
-                media_type: layer_media_type(Compression::None),
+                media_type: Compression::None.layer_media_type(),
             },
         );
     }
@@ -234,7 +221,7 @@ impl<'a> LayerBlobs<'a> {
                 diff_id: digest,
                 digest,
                 size,
-                media_type: layer_media_type(self.compression),
+                media_type: self.compression.layer_media_type(),
             }
         } else {
             let encoder = self
@@ -252,7 +239,7 @@ impl<'a> LayerBlobs<'a> {
                 diff_id,
                 digest,
                 size,
-                media_type: layer_media_type(self.compression),
+                media_type: self.compression.layer_media_type(),
             }
         };
         self.check(index, &blob)?;

@@ -10,10 +10,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::document::{BLOBS, INDEX, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, REF_NAME};
-use super::{Descriptor, Documents, LayerBlob, LayerBlobs, Options, Summary, names, put_platform};
+use oci::annotation::REF_NAME;
+use oci::index::put_platform;
+use oci::layout::{BLOBS, INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, blob_path};
+use oci::media_type::INDEX;
+use oci::{Descriptor, Digest};
+
+use super::{Documents, LayerBlob, LayerBlobs, Options, Summary, names};
+use crate::Error;
 use crate::new_file::{NewFile, remove_abandoned};
-use crate::{Digest, Error};
 use serde_json::{Value, json};
 
 /// Most layers that are made at once: each has threads of its own that compress.
@@ -245,7 +250,7 @@ impl Layout {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.directory.join(BLOBS).join(digest.hex())
+        self.directory.join(blob_path(digest))
     }
 
     fn new_file(&self) -> Result<NewFile, Error> {

@@ -4,15 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::document::{BLOBS, CONTAINERD_NAME, INDEX, INDEX_FILE, MANIFEST, REF_NAME};
-use super::index::same_platform;
-use super::{Descriptor, Index, Manifest, Platform};
-use crate::Digest;
-use crate::base::{BaseError, BaseImage, BlobStore};
+use oci::annotation::{CONTAINERD_NAME, REF_NAME};
+use oci::layout::{INDEX_FILE, blob_path};
+use oci::media_type::{is_index, is_manifest};
+use oci::{Descriptor, Digest, Index, Manifest, Platform};
 
-/// Types of indexes and manifests that layouts hold, beside OCI's own.
-const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
-const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+use crate::base::{BaseError, BaseImage, BlobStore};
 
 /// The image of a layout under `tag`, or its only one; of several platforms, the one for
 /// `platform`.
@@ -49,15 +46,15 @@ struct LayoutBlobs(PathBuf);
 impl LayoutBlobs {
     fn manifest(&self, of: &Descriptor, platform: &Platform) -> Result<Manifest, BaseError> {
         match of.media_type.as_str() {
-            INDEX | DOCKER_INDEX => {
+            media_type if is_index(media_type) => {
                 let index: Index = self.json(&self.path(&of.digest))?;
                 let inner = self.of_platform(index.manifests.iter(), platform)?;
-                if inner.media_type == INDEX || inner.media_type == DOCKER_INDEX {
+                if is_index(&inner.media_type) {
                     return Err(self.wrong("it has an index within an index".to_owned()));
                 }
                 self.manifest(&inner, platform)
             }
-            MANIFEST | DOCKER_MANIFEST => self.json(&self.path(&of.digest)),
+            media_type if is_manifest(media_type) => self.json(&self.path(&of.digest)),
             other => Err(self.wrong(format!("it has a manifest of type {other}"))),
         }
     }
@@ -69,7 +66,7 @@ impl LayoutBlobs {
     ) -> Result<Descriptor, BaseError> {
         let is_ours = |descriptor: &&Descriptor| {
             let other = descriptor.platform.as_ref();
-            other.is_some_and(|other| same_platform(platform, other))
+            other.is_some_and(|other| platform.matches(other))
         };
         all.find(is_ours).cloned().ok_or_else(|| {
             let Platform {
@@ -99,7 +96,7 @@ impl LayoutBlobs {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.0.join(BLOBS).join(digest.hex())
+        self.0.join(blob_path(digest))
     }
 }
 

@@ -10,8 +10,9 @@
 
 use std::collections::BTreeMap;
 
-use super::document::layer_media_type;
-use super::{Descriptor, LayerBlob, LayerBlobs};
+use oci::Descriptor;
+
+use super::{LayerBlob, LayerBlobs};
 use crate::layer_cache::{LayerCache, LayerKey};
 use crate::{Compression, Digest, LayerDigest};
 
@@ -42,7 +43,7 @@ impl LayerBlobs<'_> {
     /// Takes from an image's layers what they say of layers that are not yet known. Gives how many
     /// those were.
     pub fn recall_from(&self, layers: &[Descriptor]) -> usize {
-        let media_type = layer_media_type(self.compression());
+        let media_type = self.compression().layer_media_type();
         let remembered: BTreeMap<&str, &Descriptor> = layers
             .iter()
             .filter(|layer| layer.media_type == media_type)
@@ -102,7 +103,7 @@ impl LayerBlobs<'_> {
                 diff_id: tar.diff_id,
                 digest,
                 size,
-                media_type: layer_media_type(self.compression()),
+                media_type: self.compression().layer_media_type(),
             },
         );
     }

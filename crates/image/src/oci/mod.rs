@@ -5,8 +5,6 @@
 //! [`LayerBlobs::know`] and [`Destination`].
 
 mod archive;
-mod document;
-mod index;
 mod layer_blobs;
 mod layout;
 mod layout_image;
@@ -17,19 +15,18 @@ mod reader;
 use std::collections::BTreeMap;
 
 pub use archive::write_archive;
-pub use document::{
-    BLOBS, CONFIG, CONTAINERD_NAME, Descriptor, INDEX, INDEX_FILE, Index, LAYER, LAYER_GZIP,
-    LAYER_ZSTD, LAYOUT_FILE, LAYOUT_TEXT, MANIFEST, Manifest, Platform, REF_NAME, layer_media_type,
-    text,
-};
-pub use index::{put_platform, same_platform};
-pub use layer_blobs::{LayerBlob, LayerBlobs};
+pub use layer_blobs::LayerBlobs;
 pub use layout::write_layout;
 pub use layout_image::open_layout;
 pub use memory::{DIFF_ID, LAYER_KEY, TAR_SIZE};
 pub use reader::LayerReader;
 
+use oci::annotation::{CONTAINERD_NAME, REF_NAME};
+use oci::reference::{DEFAULT_TAG, full_name, split_tag};
+use oci::{Descriptor, Manifest, Platform, media_type};
+
 use crate::config::config_text;
+pub use crate::layer_blob::LayerBlob;
 use crate::{Digest, Error, Layer, LayerDigest};
 
 /// An image whose layers' digests are all known: what stands above its layers.
@@ -70,20 +67,17 @@ impl Documents {
             annotations: blobs.annotations(index),
             ..Descriptor::new(blob.media_type, blob.digest, blob.size)
         };
-        let manifest = text(&Manifest::new(
-            Descriptor::of(CONFIG, &config),
+        let manifest = Manifest::new(
+            Descriptor::of(media_type::CONFIG, &config),
             layers.iter().enumerate().map(describe).collect(),
             annotations.clone(),
-        ))?;
+        )
+        .to_json()?;
         Ok(Self {
             image_id: Digest::of(&config),
             descriptor: Descriptor {
-                platform: Some(Platform {
-                    os: "linux".to_owned(),
-                    architecture: image.architecture.clone(),
-                    ..Platform::default()
-                }),
-                ..Descriptor::of(MANIFEST, &manifest)
+                platform: Some(Platform::linux(&image.architecture)),
+                ..Descriptor::of(media_type::MANIFEST, &manifest)
             },
             config,
             manifest,
@@ -136,53 +130,11 @@ pub struct Summary {
     pub written: u64,
 }
 
-/// The names by which a layout lists an image: for each its tag, and its full name as containerd
-/// has it.
+/// The names by which a layout lists an image: its tag, and its full name as containerd has it.
 fn names(repo_tag: &str) -> BTreeMap<String, String> {
-    let (name, tag) = match repo_tag.rsplit_once(':') {
-        Some((name, tag)) if !tag.contains('/') => (name, tag),
-        _ => (repo_tag, "latest"),
-    };
-    let full = format!("{}:{tag}", full_name(name));
+    let (_, tag) = split_tag(repo_tag);
     BTreeMap::from([
-        (REF_NAME.to_owned(), tag.to_owned()),
-        (CONTAINERD_NAME.to_owned(), full),
+        (REF_NAME.to_owned(), tag.unwrap_or(DEFAULT_TAG).to_owned()),
+        (CONTAINERD_NAME.to_owned(), full_name(repo_tag)),
     ])
-}
-
-/// The full name of an image as containerd has it: `docker.io/library/hello:latest` for `hello`.
-pub fn containerd_name(repo_tag: &str) -> String {
-    names(repo_tag).remove(CONTAINERD_NAME).unwrap_or_default()
-}
-
-/// A name with its registry; without one, Docker Hub is meant, as everywhere.
-fn full_name(name: &str) -> String {
-    let is_registry =
-        |first: &str| first == "localhost" || first.contains(['.', ':']) || first.is_empty();
-    match name.split_once('/') {
-        Some((first, _)) if is_registry(first) => name.to_owned(),
-        Some(_) => format!("docker.io/{name}"),
-        None => format!("docker.io/library/{name}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_whole() {
-        for (repo_tag, full, tag) in [
-            ("hello:1", "docker.io/library/hello:1", "1"),
-            ("me/hello", "docker.io/me/hello:latest", "latest"),
-            ("localhost:5000/a/b", "localhost:5000/a/b:latest", "latest"),
-            ("ghcr.io/a:v2", "ghcr.io/a:v2", "v2"),
-        ] {
-            let names = names(repo_tag);
-            assert_eq!(
-                (names[CONTAINERD_NAME].as_str(), names[REF_NAME].as_str()),
-                (full, tag)
-            );
-        }
-    }
 }

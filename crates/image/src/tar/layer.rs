@@ -137,9 +137,9 @@ impl<S: Sink> Visit for LayerTar<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::DigestWriter;
     use crate::sink::{HashingSink, WriteSink};
     use crate::tar::Owner;
+    use oci::DigestWriter;
 
     /// Contents that are not as long as they were said to be.
     struct Changed {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use registry::Digest;
+use oci::Digest;
 use serde_json::{Value, json};
 
 use crate::http::{Reply, Request, read_body, read_request, send};

@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::{env, thread};
 
-use registry::{Access, Client, Options, PlainHttp, Reference};
+use oci::Reference;
+use registry::{Access, Client, Options, PlainHttp};
 
 use crate::double::Double;
 use crate::support::{Made, ONE_JOB, client, options, push};

@@ -2,10 +2,8 @@
 
 use std::io::{Read, Write as _};
 
-use registry::{
-    Access, Blob, Client, Descriptor, Digest, Document, Error, OCI_INDEX, OCI_MANIFEST, Platform,
-    Push, PushOptions, Reference, RemoteBlob, Repository,
-};
+use oci::{Descriptor, Digest, Platform, Reference, media_type};
+use registry::{Access, Blob, Client, Document, Error, Push, PushOptions, RemoteBlob, Repository};
 use serde_json::{Value, json};
 
 use crate::double::{Double, Fault};
@@ -139,7 +137,7 @@ fn platform_image(client: &Client, double: &Double, architecture: &str) -> Descr
     let there = push.blobs(&[&config]).unwrap()[0];
     let bytes = manifest(&[(there.digest, there.size)]);
     let digest = Digest::of(&bytes);
-    push.manifest(&digest.to_string(), OCI_MANIFEST, &bytes)
+    push.manifest(&digest.to_string(), media_type::MANIFEST, &bytes)
         .unwrap();
     let platform = Platform {
         os: "linux".to_owned(),
@@ -148,7 +146,7 @@ fn platform_image(client: &Client, double: &Double, architecture: &str) -> Descr
         os_version: None,
     };
     Descriptor {
-        media_type: OCI_MANIFEST.to_owned(),
+        media_type: media_type::MANIFEST.to_owned(),
         digest,
         size: bytes.len() as u64,
         artifact_type: None,
@@ -159,7 +157,7 @@ fn platform_image(client: &Client, double: &Double, architecture: &str) -> Descr
 
 fn architectures(repository: &Repository<'_>, tag: &str) -> Vec<String> {
     let index = repository.manifest(tag).unwrap().unwrap();
-    assert_eq!(index.media_type, OCI_INDEX);
+    assert_eq!(index.media_type, media_type::INDEX);
     let Document::Index { manifests } = index.document else {
         panic!("not an index")
     };
@@ -206,12 +204,12 @@ fn an_index_gets_one_platform_after_the_other() {
     index["annotations"] = json!({"kept": "as it is"});
     index["unknown"] = json!([1.5, null]);
     let attestation = json!({
-        "mediaType": OCI_MANIFEST, "digest": Digest::of(b"att"), "size": 3,
+        "mediaType": media_type::MANIFEST, "digest": Digest::of(b"att"), "size": 3,
         "platform": {"os": "unknown", "architecture": "unknown"},
         "annotations": {"vnd.docker.reference.digest": images[0].digest},
     });
     index["manifests"].as_array_mut().unwrap().push(attestation);
-    one.put_manifest("v1", OCI_INDEX, index.to_string().as_bytes())
+    one.put_manifest("v1", media_type::INDEX, index.to_string().as_bytes())
         .unwrap();
     let replacement = Descriptor {
         platform: images[0].platform.clone(),
@@ -284,12 +282,12 @@ fn artifacts(double: &Double) {
         ("application/x-other", "three"),
     ] {
         let artifact = json!({
-            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": kind, "config": config, "layers": [],
+            "schemaVersion": 2, "mediaType": media_type::MANIFEST, "artifactType": kind, "config": config, "layers": [],
             "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.bytes.len()},
             "annotations": {"note": note},
         });
         repository
-            .put_referrer(OCI_MANIFEST, artifact.to_string().as_bytes())
+            .put_referrer(media_type::MANIFEST, artifact.to_string().as_bytes())
             .unwrap();
     }
     let found = repository

@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 use std::sync::Mutex;
 
+use oci::{Reference, media_type};
 use registry::{
-    Access, Arrival, Blob, Content, Error, Event, OCI_MANIFEST, Observer, Push, PushOptions,
-    Reference, Summary,
+    Access, Arrival, Blob, Content, Error, Event, Observer, Push, PushOptions, Summary,
 };
 
 use crate::double::{Double, Fault};
@@ -113,7 +113,7 @@ impl Blob for Bad {
 
     fn content(&self) -> Content {
         Content::Known {
-            digest: registry::Digest::of(b"x"),
+            digest: oci::Digest::of(b"x"),
             size: self.1,
         }
     }
@@ -168,11 +168,10 @@ fn a_manifest_that_lists_what_did_not_arrive_is_not_sent() {
     let config = config("amd64");
     let mut push = Push::new(&repository, PushOptions::default(), &());
     let there = push.blobs(&[&config]).unwrap()[0];
-    let listed = manifest(&[
-        (there.digest, there.size),
-        (registry::Digest::of(b"absent"), 6),
-    ]);
-    let error = push.manifest("v1", OCI_MANIFEST, &listed).unwrap_err();
+    let listed = manifest(&[(there.digest, there.size), (oci::Digest::of(b"absent"), 6)]);
+    let error = push
+        .manifest("v1", media_type::MANIFEST, &listed)
+        .unwrap_err();
     assert!(matches!(error, Error::Incomplete { .. }), "{error}");
     assert_eq!(double.count("PUT /v2/app/manifests"), 0);
 }

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use oci::{Digest, Reference, media_type};
 use registry::{
-    Access, Arrival, Blob, Client, Content, Credential, Credentials, Digest, Document, Error,
-    OCI_MANIFEST, Options, PlainHttp, Push, PushOptions, Reference, RemoteBlob, Result, Summary,
+    Access, Arrival, Blob, Client, Content, Credential, Credentials, Document, Error, Options,
+    PlainHttp, Push, PushOptions, RemoteBlob, Result, Summary,
 };
 
 use crate::support::{Made, client, config, manifest, options};
@@ -140,7 +141,7 @@ fn push_to(
     let mut listed = push.blobs(layers)?;
     listed.splice(..0, push.blobs(&[&config])?);
     let listed: Vec<_> = listed.iter().map(|blob| (blob.digest, blob.size)).collect();
-    let stored = push.manifest("v1", OCI_MANIFEST, &manifest(&listed))?;
+    let stored = push.manifest("v1", media_type::MANIFEST, &manifest(&listed))?;
     Ok((stored.digest, push.summary()))
 }
 
@@ -245,14 +246,14 @@ fn platforms_and_artifacts_stand_beside_each_other() {
         assert_eq!(there.how, Arrival::Sent);
         let bytes = manifest(&[(there.digest, there.size)]);
         let digest = Digest::of(&bytes);
-        push.manifest(&digest.to_string(), OCI_MANIFEST, &bytes)
+        push.manifest(&digest.to_string(), media_type::MANIFEST, &bytes)
             .unwrap();
-        let image = registry::Descriptor {
-            media_type: OCI_MANIFEST.to_owned(),
+        let image = oci::Descriptor {
+            media_type: media_type::MANIFEST.to_owned(),
             digest,
             size: bytes.len() as u64,
             artifact_type: None,
-            platform: Some(registry::Platform {
+            platform: Some(oci::Platform {
                 os: "linux".to_owned(),
                 architecture: architecture.to_owned(),
                 ..Default::default()
@@ -262,12 +263,12 @@ fn platforms_and_artifacts_stand_beside_each_other() {
         let index = repository.put_in_index("all", &image).unwrap();
         assert_eq!(repository.manifest_digest("all").unwrap(), Some(index));
         let subject = serde_json::json!({
-            "schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": "application/x-memory",
+            "schemaVersion": 2, "mediaType": media_type::MANIFEST, "artifactType": "application/x-memory",
             "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": there.digest, "size": there.size},
             "layers": [], "subject": image, "annotations": {"note": architecture},
         });
         repository
-            .put_referrer(OCI_MANIFEST, subject.to_string().as_bytes())
+            .put_referrer(media_type::MANIFEST, subject.to_string().as_bytes())
             .unwrap();
         let found = repository
             .referrers(digest, "application/x-memory")

@@ -5,10 +5,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use image::digest::DigestWriter;
+use oci::DigestWriter;
+use oci::{Descriptor, Digest, Reference, media_type};
 use registry::{
-    Access, Blob, Bytes, Client, Content, Credentials, Descriptor, Digest, OCI_MANIFEST, Options,
-    Push, PushOptions, Reference, Result, Retry, Summary,
+    Access, Blob, Bytes, Client, Content, Credentials, Options, Push, PushOptions, Result, Retry,
+    Summary,
 };
 use serde_json::json;
 
@@ -147,7 +148,7 @@ pub(crate) fn manifest(blobs: &[(Digest, u64)]) -> Vec<u8> {
         .collect();
     let text = json!({
         "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
+        "mediaType": media_type::MANIFEST,
         "config": descriptors[0],
         "layers": descriptors[1..],
         "annotations": {"org.example.memory": "kept"},
@@ -178,7 +179,7 @@ pub(crate) fn push(
     let mut listed = push.blobs(&[&config])?;
     listed.extend(layers);
     let listed: Vec<_> = listed.iter().map(|blob| (blob.digest, blob.size)).collect();
-    push.manifest("v1", OCI_MANIFEST, &manifest(&listed))?;
+    push.manifest("v1", media_type::MANIFEST, &manifest(&listed))?;
     Ok(push.summary())
 }
 

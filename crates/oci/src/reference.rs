@@ -2,15 +2,55 @@
 //!
 //! The grammar is that of the distribution project's `reference` package; the short forms
 //! (`alpine`, `user/app`) mean Docker Hub, as everywhere.
+//!
+//! A [`Reference`] is checked, since a registry is asked by it. An image that is only written to a
+//! file may have any name, as nixpkgs' may; [`split_tag`] and [`full_name`] take such names apart
+//! and check nothing.
 
+use std::borrow::Cow;
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-use image::digest::{Digest, ParseDigestError};
+use crate::digest::{Digest, ParseDigestError};
+
+/// The tag that a name without one stands for.
+pub const DEFAULT_TAG: &str = "latest";
 
 /// Docker Hub's name in references; its registry answers elsewhere ([`Reference::endpoint`]).
 const DOCKER_HUB: &str = "docker.io";
+
+/// Parts a name from its tag: a colon after the last slash begins a tag; before it, a port.
+pub fn split_tag(name: &str) -> (&str, Option<&str>) {
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+        _ => (name, None),
+    }
+}
+
+/// The name with registry and tag, as containerd stores it: `docker.io/library/hello:latest` for
+/// `hello`.
+pub fn full_name(name: &str) -> String {
+    let (name, tag) = split_tag(name);
+    let (registry, repository) = split_registry(name);
+    format!("{registry}/{repository}:{}", tag.unwrap_or(DEFAULT_TAG))
+}
+
+/// Parts a name without a tag into its registry and its repository there. Without a registry,
+/// Docker Hub is meant, whose own images are in `library`.
+fn split_registry(name: &str) -> (&str, Cow<'_, str>) {
+    let (registry, repository) = match name.split_once('/') {
+        Some((first, rest)) if is_host(first) => (first, rest),
+        _ => (DOCKER_HUB, name),
+    };
+    match registry {
+        DOCKER_HUB | "index.docker.io" if !repository.contains('/') => {
+            (DOCKER_HUB, format!("library/{repository}").into())
+        }
+        "index.docker.io" => (DOCKER_HUB, repository.into()),
+        _ => (registry, repository.into()),
+    }
+}
 
 /// An image's full name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,15 +63,23 @@ pub struct Reference {
 
 /// Why a text names no image.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs)]
 pub enum ReferenceError {
+    /// It does not follow the grammar.
     #[error(
         "{text:?} is not an image reference: {why}; write HOST[:PORT]/REPOSITORY[:TAG][@DIGEST]"
     )]
-    Syntax { text: String, why: &'static str },
+    Syntax {
+        /// The start of the text.
+        text: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// What follows the `@` is no digest.
     #[error("{text:?} is not an image reference: {source}")]
     Digest {
+        /// The start of the text.
         text: String,
+        /// What is wrong with the digest.
         source: ParseDigestError,
     },
 }
@@ -71,31 +119,13 @@ impl Reference {
         match (&self.digest, &self.tag) {
             (Some(digest), _) => digest.to_string(),
             (None, Some(tag)) => tag.clone(),
-            (None, None) => "latest".to_owned(),
+            (None, None) => DEFAULT_TAG.to_owned(),
         }
     }
 
     /// What a push writes to: the tag, else `latest`.
     pub fn tag_or_latest(&self) -> &str {
-        self.tag.as_deref().unwrap_or("latest")
-    }
-
-    /// The same repository under `tag`.
-    ///
-    /// # Errors
-    /// When `tag` is none.
-    pub fn with_tag(&self, tag: &str) -> Result<Self, ReferenceError> {
-        if !is_tag(tag) {
-            return Err(ReferenceError::Syntax {
-                text: tag.to_owned(),
-                why: BAD_TAG,
-            });
-        }
-        Ok(Self {
-            tag: Some(tag.to_owned()),
-            digest: None,
-            ..self.clone()
-        })
+        self.tag.as_deref().unwrap_or(DEFAULT_TAG)
     }
 
     /// The same repository, at `digest`; the tag stays.
@@ -128,32 +158,15 @@ impl FromStr for Reference {
             }
             None => (text, None),
         };
-        // A colon after the last slash begins a tag; before it, a port.
-        let (name, tag) = match rest.rsplit_once(':') {
-            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
-            _ => (rest, None),
-        };
+        let (name, tag) = split_tag(rest);
         if tag.is_some_and(|tag| !is_tag(tag)) {
             return Err(error(BAD_TAG));
         }
-        let (registry, path) = match name.split_once('/') {
-            Some((first, path)) if is_host(first) => (first, path),
-            _ => (DOCKER_HUB, name),
-        };
-        let registry = if registry == "index.docker.io" {
-            DOCKER_HUB
-        } else {
-            registry
-        };
+        let (registry, repository) = split_registry(name);
         if !is_authority(registry) {
             return Err(error("the registry is not HOST or HOST:PORT"));
         }
-        let repository = if registry == DOCKER_HUB && !path.contains('/') {
-            format!("library/{path}")
-        } else {
-            path.to_owned()
-        };
-        if path.is_empty() {
+        if repository.is_empty() || repository == "library/" {
             return Err(error("the repository is missing"));
         }
         if !is_repository(&repository) {
@@ -166,7 +179,7 @@ impl FromStr for Reference {
         }
         Ok(Self {
             registry: registry.to_owned(),
-            repository,
+            repository: repository.into_owned(),
             tag: tag.map(str::to_owned),
             digest,
         })
@@ -223,7 +236,7 @@ fn is_authority(authority: &str) -> bool {
     host_is_good && port_is_good
 }
 
-pub(crate) fn is_repository(path: &str) -> bool {
+fn is_repository(path: &str) -> bool {
     path.split('/').all(|part| {
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let bytes = part.as_bytes();
@@ -242,24 +255,6 @@ fn is_tag(tag: &str) -> bool {
     tag.len() <= 128
         && tag.bytes().next().is_some_and(word)
         && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
-}
-
-/// Whether `authority` (host, or host and port) is this machine's own loopback.
-pub(crate) fn is_loopback(authority: &str) -> bool {
-    if let Some(rest) = authority.strip_prefix('[') {
-        return rest
-            .split_once(']')
-            .and_then(|(address, _)| address.parse::<Ipv6Addr>().ok())
-            .is_some_and(|address| address.is_loopback());
-    }
-    let host = authority
-        .split_once(':')
-        .map_or(authority, |(host, _)| host);
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host
-            .parse::<Ipv4Addr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -300,11 +295,6 @@ mod tests {
         assert_eq!(reference.identifier(), format!("sha256:{HEX}"));
         assert_eq!(reference.tag_or_latest(), "v2");
         assert_eq!(reference.to_string(), text);
-        assert_eq!(
-            reference.with_tag("v3").unwrap().to_string(),
-            "host:1/app:v3"
-        );
-        assert!(reference.with_tag("-v3").is_err());
     }
 
     #[test]
@@ -341,25 +331,20 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_known_by_its_names_and_addresses() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "x.localhost:1",
-            "127.0.0.1:5000",
-            "127.8.9.1",
-            "[::1]:5000",
+    fn names_of_images_that_no_registry_is_asked_for() {
+        for (name, full) in [
+            ("hello:1", "docker.io/library/hello:1"),
+            ("me/hello", "docker.io/me/hello:latest"),
+            ("docker.io/hello", "docker.io/library/hello:latest"),
+            ("localhost:5000/a/b", "localhost:5000/a/b:latest"),
+            ("ghcr.io/a:v2", "ghcr.io/a:v2"),
+            // No reference, but nixpkgs' functions take such names.
+            ("My Image", "docker.io/library/My Image:latest"),
         ] {
-            assert!(is_loopback(host), "{host}");
+            assert_eq!(full_name(name), full);
         }
-        for host in [
-            "localhost.example.org",
-            "128.0.0.1",
-            "10.0.0.1:5000",
-            "[::2]:1",
-            "127.0.0.1.example.org",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
+        assert_eq!(split_tag("host:1/a"), ("host:1/a", None));
+        assert_eq!(split_tag("host:1/a:b"), ("host:1/a", Some("b")));
+        assert_eq!(split_tag("a:"), ("a", Some("")));
     }
 }
