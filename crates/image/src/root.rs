@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use nix_compat::StorePath;
+use nix_compat::store_path::package_name;
 use nix_compat::tree::{Contents, TreeError, Trees, Visit};
 
 use crate::sink::Sink;
@@ -153,16 +154,6 @@ impl RootTree {
     }
 }
 
-/// The name of a package without its version: what stands before the first dash that a digit
-/// follows, as Nix's `parseDrvName` has it.
-pub fn package_name(name: &str) -> &str {
-    let is_version =
-        |&(at, _): &(usize, &str)| name[at + 1..].starts_with(|c: char| c.is_ascii_digit());
-    name.match_indices('-')
-        .find(is_version)
-        .map_or(name, |(at, _)| &name[..at])
-}
-
 fn write_directory<S: Sink>(
     tar: &mut LayerTar<'_, S>,
     directory: &Directory,
@@ -245,22 +236,5 @@ impl Visit for Linker<'_> {
         self.insert(path, false);
         self.program(path);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_package_s_name_ends_at_its_version() {
-        for (name, package) in [
-            ("hello-2.10", "hello"),
-            ("gcc-wrapper-12", "gcc-wrapper"),
-            ("tree", "tree"),
-            ("x-y", "x-y"),
-        ] {
-            assert_eq!(package_name(name), package);
-        }
     }
 }

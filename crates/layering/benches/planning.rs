@@ -99,7 +99,7 @@ fn made(paths: usize, version: &str) -> Closure {
             });
         }
     }
-    Closure::new(made, None).unwrap_or_else(|error| panic!("{error}"))
+    Closure::new(made).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// The same numbers on any machine.

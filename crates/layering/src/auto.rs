@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use petgraph::graph::NodeIndex;
 
-use crate::Closure;
+use crate::closure::Closure;
 use crate::dag::{Dag, Walk};
 use crate::plan::Reason;
 

@@ -38,26 +38,19 @@ pub enum ClosureError {
     /// One path is listed twice, with other sizes, hashes or references.
     #[error("{0} is listed twice, with differing information; which one is true?")]
     Conflict(StorePath),
-    /// A path that was called a root is not listed.
-    #[error("{0} is to be a root of the closure, but is not in it")]
-    MissingRoot(StorePath),
     /// The sizes of all paths together are no 64-bit number.
     #[error("the sizes of the store paths add up to more than 2^64 bytes: {0} or another is wrong")]
     Size(StorePath),
 }
 
 impl Closure {
-    /// Makes the graph. Without `roots`, they are the paths that no other one refers to. What is
-    /// listed stays, also where no root needs it.
+    /// Makes the graph.
     ///
     /// # Errors
     ///
-    /// A reference or root that is not listed, a circle of references, two differing entries for
-    /// one path, or sizes that cannot be.
-    pub fn new(
-        mut infos: Vec<PathInfo>,
-        roots: Option<&[StorePath]>,
-    ) -> Result<Self, ClosureError> {
+    /// A reference that is not listed, a circle of references, two differing entries for one path,
+    /// or sizes that cannot be.
+    pub fn new(mut infos: Vec<PathInfo>) -> Result<Self, ClosureError> {
         infos.sort_by(|a, b| a.path.cmp(&b.path));
         infos.dedup();
         if let Some(pair) = infos.windows(2).find(|pair| pair[0].path == pair[1].path) {
@@ -82,28 +75,11 @@ impl Closure {
         let mut dependencies_first = petgraph::algo::toposort(&graph, None)
             .map_err(|cycle| ClosureError::Cycle(cycle_through(&graph, cycle.node_id())))?;
         dependencies_first.reverse();
-        let mut closure = Self {
+        Ok(Self {
+            roots: graph.externals(Direction::Incoming).collect(),
             graph,
-            roots: Vec::new(),
             dependencies_first,
-        };
-        closure.roots = match roots {
-            None => closure.graph.externals(Direction::Incoming).collect(),
-            Some(roots) => {
-                let mut nodes = roots
-                    .iter()
-                    .map(|root| {
-                        closure
-                            .node(root)
-                            .ok_or_else(|| ClosureError::MissingRoot(root.clone()))
-                    })
-                    .collect::<Result<Vec<_>, _>>()?;
-                nodes.sort();
-                nodes.dedup();
-                nodes
-            }
-        };
-        Ok(closure)
+        })
     }
 
     /// The graph: an edge leads from a path to one that it refers to.
@@ -111,7 +87,7 @@ impl Closure {
         &self.graph
     }
 
-    /// The nodes that the closure is made for, in store path order.
+    /// The paths that no other one refers to, in store path order.
     pub fn roots(&self) -> &[NodeIndex] {
         &self.roots
     }
@@ -243,44 +219,26 @@ mod tests {
     }
 
     #[test]
-    fn given_roots_are_the_roots_and_nothing_is_dropped() {
-        let infos = vec![info("app", 10, &["lib"]), info("lib", 30, &[])];
-        let closure = Closure::new(infos, Some(&[path("lib")])).unwrap();
-        assert_eq!(closure.roots(), [closure.node(&path("lib")).unwrap()]);
-        assert_eq!(closure.len(), 2);
-    }
-
-    #[test]
     fn each_fault_has_its_own_line() {
         let (user, reference) = (path("a"), path("b"));
         let cases = [
             (
                 vec![info("a", 1, &["b"])],
-                None,
                 ClosureError::MissingReference { user, reference },
             ),
             (
                 vec![info("a", 1, &[]), info("a", 2, &[])],
-                None,
                 ClosureError::Conflict(path("a")),
             ),
-            (
-                vec![info("a", 1, &[])],
-                Some(vec![path("b")]),
-                ClosureError::MissingRoot(path("b")),
-            ),
         ];
-        for (infos, roots, error) in cases {
+        for (infos, error) in cases {
             assert_eq!(error.to_string().lines().count(), 1);
-            assert_eq!(Closure::new(infos, roots.as_deref()).unwrap_err(), error);
+            assert_eq!(Closure::new(infos).unwrap_err(), error);
         }
-        let doubled = Closure::new(vec![info("a", 1, &[]), info("a", 1, &[])], None).unwrap();
+        let doubled = Closure::new(vec![info("a", 1, &[]), info("a", 1, &[])]).unwrap();
         assert_eq!(doubled.len(), 1, "the same entry twice is one");
         let huge = vec![info("a", u64::MAX, &[]), info("b", 1, &[])];
-        assert!(matches!(
-            Closure::new(huge, None),
-            Err(ClosureError::Size(_))
-        ));
+        assert!(matches!(Closure::new(huge), Err(ClosureError::Size(_))));
     }
 
     #[test]
@@ -292,7 +250,7 @@ mod tests {
             info("c", 1, &["a"]),
             info("leaf", 1, &[]),
         ];
-        let Err(ClosureError::Cycle(circle)) = Closure::new(infos, None) else {
+        let Err(ClosureError::Cycle(circle)) = Closure::new(infos) else {
             panic!("a circle is no closure");
         };
         let start = circle.iter().position(|p| *p == path("a")).unwrap();
@@ -320,7 +278,7 @@ mod tests {
                     info(name, 1, &references)
                 })
                 .collect();
-            if let Ok(closure) = Closure::new(infos, None) {
+            if let Ok(closure) = Closure::new(infos) {
                 let mut seen = vec![false; closure.len()];
                 for &node in closure.dependencies_first() {
                     prop_assert!(closure.graph().neighbors(node).all(|below| seen[below.index()]));

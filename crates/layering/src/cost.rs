@@ -6,10 +6,12 @@ use std::collections::{BTreeSet, HashMap};
 use nix_compat::StorePath;
 use petgraph::graph::NodeIndex;
 
+use crate::closure::Closure;
 use crate::dag::{Dag, for_uppers};
 use crate::diff::Pull;
 use crate::plan::Plan;
-use crate::{Closure, PlanError, Request, Strategy, plan};
+use crate::planning::plan;
+use crate::request::{PlanError, Request, Strategy};
 
 /// What is pulled on an average after three kinds of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,8 +198,9 @@ mod tests {
     use proptest::{prop_assert, prop_assert_eq, proptest};
 
     use super::*;
+    use crate::pipeline::Pipeline;
+    use crate::plan::{PlannedLayer, Reason};
     use crate::testing::{closure, numbered, path};
-    use crate::{PlannedLayer, Reason};
 
     fn layers(closure: &Closure, layers: &[&[&str]]) -> Plan {
         let node = |name: &&str| closure.node(&path(name)).unwrap();
@@ -235,7 +238,7 @@ mod tests {
     #[test]
     fn every_strategy_is_compared() {
         let closure = closure(&[("lib", 900_000, &[]), ("app", 100_000, &["lib"])]);
-        let pipeline = crate::Pipeline::from_json(r#"[["split_every", 9]]"#).unwrap();
+        let pipeline = Pipeline::from_json(r#"[["split_every", 9]]"#).unwrap();
         let request = Request::new(Strategy::Pipeline(pipeline), 5);
         let compared = compare(&closure, &request).unwrap();
         let app: Vec<u64> = compared

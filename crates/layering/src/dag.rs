@@ -3,7 +3,7 @@
 
 use petgraph::graph::NodeIndex;
 
-use crate::Closure;
+use crate::closure::Closure;
 
 /// Some nodes of a closure with the references among them. A node's number is its place in the
 /// lists that the graph was made from.

@@ -1,11 +1,11 @@
 //! What lies between two plans: what someone pulls who has the old image, and why.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use nix_compat::StorePath;
 
+use crate::derivation_name::DerivationName;
 use crate::plan::Plan;
-use crate::source::SourceName;
 
 /// What changes from one plan to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,19 +61,6 @@ pub struct PathChange {
     pub causes: Vec<StorePath>,
 }
 
-/// A path that changed by itself, and what it made change.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cause {
-    /// The path.
-    pub path: StorePath,
-    /// The path of the same package that it replaces.
-    pub before: Option<StorePath>,
-    /// How many paths are new because of it, itself included.
-    pub paths: usize,
-    /// Bytes of these.
-    pub bytes: u64,
-}
-
 impl Diff {
     /// What changes from `old` to `new`.
     pub fn new(old: &Plan, new: &Plan) -> Self {
@@ -116,39 +103,6 @@ impl Diff {
             dropped: old.paths().filter(is_dropped).cloned().collect(),
             paths,
         }
-    }
-
-    /// What changed by itself, the one that made most bytes change first. A path with several
-    /// causes counts for each. Empty where the new plan does not tell what refers to what.
-    pub fn causes(&self) -> Vec<Cause> {
-        let mut causes = BTreeMap::<&StorePath, Cause>::new();
-        for change in &self.paths {
-            if let [only] = &change.causes[..]
-                && *only == change.path
-            {
-                let cause = Cause {
-                    path: change.path.clone(),
-                    before: change.before.clone(),
-                    paths: 0,
-                    bytes: 0,
-                };
-                causes.insert(&change.path, cause);
-            }
-        }
-        for change in &self.paths {
-            for cause in &change.causes {
-                if let Some(cause) = causes.get_mut(cause) {
-                    cause.paths += 1;
-                    cause.bytes = cause.bytes.saturating_add(change.size.unwrap_or(0));
-                }
-            }
-        }
-        let mut causes: Vec<Cause> = causes.into_values().collect();
-        causes.sort_by(|a, b| {
-            let by_bytes = b.bytes.cmp(&a.bytes);
-            by_bytes.then_with(|| (a.path.name(), &a.path).cmp(&(b.path.name(), &b.path)))
-        });
-        causes
     }
 }
 
@@ -216,7 +170,7 @@ impl<'a> Replaced<'a> {
         for path in old.paths().filter(|path| !there.contains(path)) {
             replaced.by_name.entry(path.name()).or_default().push(path);
             if !names.contains(path.name()) {
-                let package = SourceName::parse(path.name()).package;
+                let package = DerivationName::parse(path.name()).package;
                 replaced.by_package.entry(package).or_default().push(path);
             }
         }
@@ -228,7 +182,7 @@ impl<'a> Replaced<'a> {
         if let Some(old) = self.by_name.get_mut(path.name()) {
             return old.pop().cloned();
         }
-        let package = SourceName::parse(path.name()).package;
+        let package = DerivationName::parse(path.name()).package;
         match self.by_package.get(package).map(Vec::as_slice) {
             Some([only]) => Some((*only).clone()),
             _ => None,
@@ -239,8 +193,11 @@ impl<'a> Replaced<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::closure::Closure;
+    use crate::plan::Reason;
+    use crate::planning::plan;
+    use crate::request::{Request, Strategy};
     use crate::testing::{closure, path};
-    use crate::{Closure, Request, Strategy, plan};
 
     fn old_and_new() -> (Closure, Closure) {
         let old = closure(&[
@@ -264,7 +221,7 @@ mod tests {
         let node = |name: &&str| closure.node(&path(name)).unwrap();
         let layers = layers.iter().map(|names| {
             let nodes = names.iter().map(node).collect();
-            (nodes, crate::Reason::Rest)
+            (nodes, Reason::Rest)
         });
         Plan::new(closure, layers)
     }
@@ -328,18 +285,6 @@ mod tests {
                 ("app-2", Some("app-1"), vec!["ssl-1.1", "jq-1"]),
             ]
         );
-        let causes: Vec<_> = diff
-            .causes()
-            .into_iter()
-            .map(|cause| (cause.path.name().to_owned(), cause.paths, cause.bytes))
-            .collect();
-        assert_eq!(
-            causes,
-            [
-                ("ssl-1.1".to_owned(), 2, 360_000),
-                ("jq-1".to_owned(), 2, 230_000)
-            ]
-        );
     }
 
     #[test]
@@ -369,7 +314,6 @@ mod tests {
                 .iter()
                 .all(|change| change.causes.is_empty() && change.size.is_none())
         );
-        assert!(diff.causes().is_empty());
         assert_eq!(diff.pull, Diff::new(&plans[0], &plans[1]).pull);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::Closure;
+use crate::closure::Closure;
 use crate::plan::Plan;
 
 /// The graph of a plan's paths with its layers as clusters, the lowest first, in graphviz's

@@ -7,8 +7,8 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::Closure;
-use crate::source::SourceName;
+use crate::closure::Closure;
+use crate::derivation_name::DerivationName;
 
 /// The form of the JSON. A reader that does not know it starts anew.
 const VERSION: u64 = 1;
@@ -41,7 +41,7 @@ impl History {
         let names: BTreeSet<&str> = before.iter().map(|path| path.name()).collect();
         let packages: BTreeSet<&str> = names
             .iter()
-            .map(|name| SourceName::parse(name).package)
+            .map(|name| DerivationName::parse(name).package)
             .collect();
         let graph = closure.graph();
         let is_new = |path: &StorePath| !before.contains(path);
@@ -50,7 +50,7 @@ impl History {
             .filter(|&node| is_new(&graph[node].path))
             .filter_map(|node| {
                 let name = graph[node].path.name();
-                let package = SourceName::parse(name).package;
+                let package = DerivationName::parse(name).package;
                 let by_itself = graph
                     .neighbors(node)
                     .all(|below| !is_new(&graph[below].path));

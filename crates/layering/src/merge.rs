@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use petgraph::graph::NodeIndex;
 
-use crate::risk::{Risks, Sources, chance};
+use crate::risk::{DerivationSet, Risks, chance};
 
 /// Paths that are to be one layer.
 #[derive(Debug, Clone)]
@@ -13,21 +13,21 @@ pub(crate) struct Group {
     /// Bytes.
     pub(crate) size: u64,
     /// What it changes with.
-    pub(crate) sources: Sources,
+    pub(crate) derivations: DerivationSet,
     pub(crate) odds: u64,
 }
 
 impl Group {
     pub(crate) fn new(risks: &Risks, nodes: Vec<NodeIndex>, size: u64) -> Self {
-        let mut sources = risks.none();
+        let mut derivations = risks.none();
         for &node in &nodes {
-            sources.add(risks.below(node));
+            derivations.add(risks.below(node));
         }
-        let odds = risks.odds_of(&sources);
+        let odds = risks.odds_of(&derivations);
         Self {
             nodes,
             size,
-            sources,
+            derivations,
             odds,
         }
     }
@@ -37,8 +37,8 @@ impl Group {
     }
 
     fn join(&mut self, risks: &Risks, other: Self) {
-        self.odds += risks.odds_of_new(&self.sources, &other.sources);
-        self.sources.add(&other.sources);
+        self.odds += risks.odds_of_new(&self.derivations, &other.derivations);
+        self.derivations.add(&other.derivations);
         self.size += other.size;
         self.nodes.extend(other.nodes);
     }
@@ -56,7 +56,7 @@ struct Cost {
 
 impl Cost {
     fn new(risks: &Risks, a: &Group, b: &Group, min_size: u64) -> Self {
-        let together = chance(a.odds + risks.odds_of_new(&a.sources, &b.sources));
+        let together = chance(a.odds + risks.odds_of_new(&a.derivations, &b.derivations));
         let (alone_a, alone_b) = (a.chance(), b.chance());
         let pulled = a.size as f64 * (together - alone_a) + b.size as f64 * (together - alone_b);
         let requests = alone_a + alone_b - together;

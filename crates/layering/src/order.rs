@@ -1,10 +1,10 @@
 //! Which layer lies on which: what changes seldom, below.
 //!
 //! Where layers are known by chain, a change in one costs all those above it. So with B the
-//! sources of a layer and of all below it, an order costs `Σ size · chance(B)` in each release.
+//! derivations of a layer and of all below it, an order costs `Σ size · chance(B)` in each release.
 
 use crate::merge::Group;
-use crate::risk::{Risks, Sources, chance};
+use crate::risk::{DerivationSet, Risks, chance};
 
 /// Up to this many layers, the choice of the next one looks at what it makes free.
 const MOST_TO_LOOK_AHEAD: usize = 200;
@@ -15,8 +15,8 @@ const MOST_ROUNDS: usize = 30;
 /// A move has to gain this part of what it changes.
 const LEAST_GAIN: f64 = 1e-9;
 
-/// The order of groups above layers that have the sources `below`, the lowest first.
-pub(crate) fn order(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<usize> {
+/// The order of groups above layers that have the derivations `below`, the lowest first.
+pub(crate) fn order(risks: &Risks, below: &DerivationSet, groups: &[&Group]) -> Vec<usize> {
     let mut order = greedy(risks, below, groups);
     for _ in 0..MOST_ROUNDS {
         let mut moved = false;
@@ -30,9 +30,9 @@ pub(crate) fn order(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<us
     order
 }
 
-/// Next is always the layer whose sources bring the least chance for the bytes that can then
-/// stand: its own, and those of all layers that need no other source.
-fn greedy(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<usize> {
+/// Next is always the layer whose derivations bring the least chance for the bytes that can then
+/// stand: its own, and those of all layers that need no other derivation.
+fn greedy(risks: &Risks, below: &DerivationSet, groups: &[&Group]) -> Vec<usize> {
     let look_ahead = groups.len() <= MOST_TO_LOOK_AHEAD;
     let mut known = below.clone();
     let mut odds = risks.odds_of(&known);
@@ -40,12 +40,14 @@ fn greedy(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<usize> {
     let mut order = Vec::with_capacity(groups.len());
     while !left.is_empty() {
         let cost = |&at: &usize| {
-            let more = risks.odds_of_new(&known, &groups[at].sources);
+            let more = risks.odds_of_new(&known, &groups[at].derivations);
             let mut then = known.clone();
-            then.add(&groups[at].sources);
+            then.add(&groups[at].derivations);
             let bytes: u64 = left
                 .iter()
-                .filter(|&&other| other == at || look_ahead && then.holds(&groups[other].sources))
+                .filter(|&&other| {
+                    other == at || look_ahead && then.holds(&groups[other].derivations)
+                })
                 .map(|&other| groups[other].size)
                 .sum();
             (chance(odds + more) - chance(odds)) / bytes.max(1) as f64
@@ -55,11 +57,11 @@ fn greedy(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<usize> {
             break;
         };
         let next = left.remove(next);
-        odds += risks.odds_of_new(&known, &groups[next].sources);
-        known.add(&groups[next].sources);
+        odds += risks.odds_of_new(&known, &groups[next].derivations);
+        known.add(&groups[next].derivations);
         order.push(next);
         left.retain(|&at| {
-            let free = known.holds(&groups[at].sources);
+            let free = known.holds(&groups[at].derivations);
             if free {
                 order.push(at);
             }
@@ -72,7 +74,7 @@ fn greedy(risks: &Risks, below: &Sources, groups: &[&Group]) -> Vec<usize> {
 /// Moves a layer to where the whole order is cheapest, and says whether that was elsewhere.
 fn move_one(
     risks: &Risks,
-    below: &Sources,
+    below: &DerivationSet,
     groups: &[&Group],
     order: &mut Vec<usize>,
     group: usize,
@@ -85,14 +87,14 @@ fn move_one(
     let mut known = below.clone();
     let mut odds = risks.odds_of(&known);
     let with_moving =
-        |known: &Sources, odds| chance(odds + risks.odds_of_new(known, &moving.sources));
+        |known: &DerivationSet, odds| chance(odds + risks.odds_of_new(known, &moving.derivations));
     // For each place, what the layer itself costs there; for each other layer, what it costs more
     // above the moving one.
     let mut costs = vec![moving.size as f64 * with_moving(&known, odds)];
     let mut more = Vec::with_capacity(order.len());
     for other in order.iter().map(|&at| groups[at]) {
-        odds += risks.odds_of_new(&known, &other.sources);
-        known.add(&other.sources);
+        odds += risks.odds_of_new(&known, &other.derivations);
+        known.add(&other.derivations);
         let with = with_moving(&known, odds);
         costs.push(moving.size as f64 * with);
         more.push(other.size as f64 * (with - chance(odds)));

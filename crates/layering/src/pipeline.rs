@@ -7,78 +7,16 @@
 
 mod operation;
 mod split;
+mod value;
 
 use petgraph::graph::NodeIndex;
 
-use operation::{Operation, Step};
-pub use operation::{Pipeline, PipelineError, Problem};
+use self::operation::{Operation, Step};
+pub use self::operation::{Pipeline, PipelineError, Problem};
 
-use crate::Closure;
+use self::value::{Graph, Value};
+use crate::closure::Closure;
 use crate::popularity;
-
-/// Parts of a closure, with the references within each but none between them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Graph(Vec<Vec<NodeIndex>>);
-
-impl Graph {
-    fn nodes(&self) -> impl Iterator<Item = NodeIndex> + '_ {
-        self.0.iter().flatten().copied()
-    }
-
-    fn retain(&self, keep: impl Fn(NodeIndex) -> bool) -> Self {
-        let parts = self.0.iter();
-        let kept = parts.map(|part| part.iter().copied().filter(|&node| keep(node)).collect());
-        Self(kept.filter(|part: &Vec<_>| !part.is_empty()).collect())
-    }
-
-    /// Graphs of so many nodes each, and a last one of those that are left.
-    fn chunks(self, len: usize) -> Vec<Self> {
-        let mut chunks: Vec<Self> = Vec::new();
-        let mut room = 0;
-        for mut part in self.0 {
-            while !part.is_empty() {
-                if room == 0 {
-                    chunks.push(Self(Vec::new()));
-                    room = len;
-                }
-                let rest = part.split_off(part.len().min(room));
-                room -= part.len();
-                if let Some(chunk) = chunks.last_mut() {
-                    chunk.0.push(part);
-                }
-                part = rest;
-            }
-        }
-        chunks
-    }
-}
-
-/// What an operation is given and what it gives.
-#[derive(Debug, Clone)]
-enum Value {
-    Graph(Graph),
-    List(Vec<Value>),
-    /// Named parts, in the order `main`, `common`, `rest`.
-    Parts(Vec<(&'static str, Value)>),
-}
-
-impl Value {
-    fn kind(&self) -> &'static str {
-        match self {
-            Self::Graph(_) => "a graph",
-            Self::List(_) => "a list",
-            Self::Parts(_) => "named parts",
-        }
-    }
-
-    fn flatten(self, into: &mut Vec<Graph>) {
-        match self {
-            Self::Graph(graph) => into.push(graph),
-            Self::List(values) => values.into_iter().for_each(|value| value.flatten(into)),
-            Self::Parts(parts) => parts.into_iter().for_each(|(_, value)| value.flatten(into)),
-        }
-    }
-}
 
 /// The layers that a pipeline makes of some nodes of a closure.
 pub(crate) fn layers(

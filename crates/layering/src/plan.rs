@@ -10,9 +10,9 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::Closure;
-use crate::graph::PlanGraph;
+use crate::closure::Closure;
 use crate::history::History;
+use crate::plan_graph::PlanGraph;
 
 /// The layers of an image's store paths.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

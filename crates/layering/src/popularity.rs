@@ -15,7 +15,7 @@ use std::cmp::Ordering;
 
 use petgraph::graph::NodeIndex;
 
-use crate::Closure;
+use crate::closure::Closure;
 use crate::dag::{Dag, for_uppers};
 
 /// The nodes of parts of a closure in the order of their popularity there, the most popular first.

@@ -1,19 +1,18 @@
-//! How likely layers change: closures as sets of sources, each with its odds of changing from one
-//! release to the next.
+//! How likely layers change: closures as sets of derivations, each with its odds of changing from
+//! one release to the next.
 //!
-//! A source is what changes by itself: a derivation, whose outputs change together. A layer
-//! changes if and only if a source in the closure of one of its paths does. Odds are whole
+//! A derivation changes by itself, and its outputs change together. A layer changes if and only if a derivation in the closure of one of its paths does. Odds are whole
 //! numbers, so that their sums do not depend on the order of adding; the chance that one of
-//! several sources changes is `odds / (1 + odds)` of the sum, exact for one and close for many.
+//! several derivations changes is `odds / (1 + odds)` of the sum, exact for one and close for many.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
-use crate::Closure;
+use crate::closure::Closure;
+use crate::derivation_name::DerivationName;
 use crate::history::History;
-use crate::source::SourceName;
 
 /// Odds of one: a change as likely as none.
 const EVEN: u64 = 1 << 24;
@@ -29,21 +28,21 @@ const PACKAGE_PRIOR: (u64, u64) = (100, 20_000);
 /// together where they need the same of these.
 const MOST_TOLD_APART: usize = 700;
 
-/// A set of sources.
+/// A set of derivations.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Sources(Vec<u64>);
+pub(crate) struct DerivationSet(Vec<u64>);
 
-impl Sources {
+impl DerivationSet {
     fn none(len: usize) -> Self {
         Self(vec![0; len.div_ceil(64)])
     }
 
-    fn insert(&mut self, source: u32) {
-        self.0[source as usize / 64] |= 1 << (source % 64);
+    fn insert(&mut self, derivation: u32) {
+        self.0[derivation as usize / 64] |= 1 << (derivation % 64);
     }
 
-    fn has(&self, source: u32) -> bool {
-        self.0[source as usize / 64] >> (source % 64) & 1 == 1
+    fn has(&self, derivation: u32) -> bool {
+        self.0[derivation as usize / 64] >> (derivation % 64) & 1 == 1
     }
 
     fn len(&self) -> u32 {
@@ -69,11 +68,11 @@ impl Sources {
     }
 }
 
-/// The sources of a closure, and which of them are in the closure of each path.
+/// The derivations of a closure, and which of them are in the closure of each path.
 #[derive(Debug)]
 pub(crate) struct Risks {
-    source_of: Vec<u32>,
-    below: Vec<Sources>,
+    derivation_of: Vec<u32>,
+    below: Vec<DerivationSet>,
     odds: Vec<u64>,
     roots: Vec<bool>,
 }
@@ -84,27 +83,27 @@ impl Risks {
         history: &History,
         hidden: impl Fn(NodeIndex) -> bool,
     ) -> Self {
-        let source_of = sources(closure);
-        let (odds, roots) = odds(closure, &source_of, history, hidden);
+        let derivation_of = derivations(closure);
+        let (odds, roots) = odds(closure, &derivation_of, history, hidden);
         Self {
-            below: closures(closure, &source_of, odds.len()),
-            source_of,
+            below: closures(closure, &derivation_of, odds.len()),
+            derivation_of,
             odds,
             roots,
         }
     }
 
-    /// Nodes that need the same sources: they need not be told apart. Each is in one group, and the
+    /// Nodes that need the same derivations: they need not be told apart. Each is in one group, and the
     /// order is that of the first in each.
     pub(crate) fn alike(&self, nodes: Vec<NodeIndex>) -> Vec<Vec<NodeIndex>> {
-        let mut group_of = BTreeMap::<(u32, &Sources), usize>::new();
+        let mut group_of = BTreeMap::<(u32, &DerivationSet), usize>::new();
         let mut groups: Vec<Vec<NodeIndex>> = Vec::new();
-        let coarse = self.source_of.len() > MOST_TOLD_APART;
-        let nothing = Sources::none(0);
+        let coarse = self.derivation_of.len() > MOST_TOLD_APART;
+        let nothing = DerivationSet::none(0);
         for node in nodes {
             let below = if coarse { &nothing } else { self.below(node) };
             let group = *group_of
-                .entry((self.source_of[node.index()], below))
+                .entry((self.derivation_of[node.index()], below))
                 .or_insert(groups.len());
             if group == groups.len() {
                 groups.push(Vec::new());
@@ -122,31 +121,34 @@ impl Risks {
             common.keep_common(self.below(other));
         }
         let highest = |node: &NodeIndex| {
-            let source = self.source_of[node.index()];
-            (self.below(*node).len(), std::cmp::Reverse((source, *node)))
+            let derivation = self.derivation_of[node.index()];
+            (
+                self.below(*node).len(),
+                std::cmp::Reverse((derivation, *node)),
+            )
         };
-        (0..self.source_of.len())
+        (0..self.derivation_of.len())
             .map(NodeIndex::new)
-            .filter(|&node| common.has(self.source_of[node.index()]))
+            .filter(|&node| common.has(self.derivation_of[node.index()]))
             .max_by_key(highest)
     }
 
-    /// Whether a source is one that is worked on, rather than a package.
+    /// Whether a derivation is one that is worked on, rather than a package.
     pub(crate) fn is_root(&self, node: NodeIndex) -> bool {
-        self.roots[self.source_of[node.index()] as usize]
+        self.roots[self.derivation_of[node.index()] as usize]
     }
 
-    /// The sources in a path's closure, its own included.
-    pub(crate) fn below(&self, node: NodeIndex) -> &Sources {
+    /// The derivations in a path's closure, its own included.
+    pub(crate) fn below(&self, node: NodeIndex) -> &DerivationSet {
         &self.below[node.index()]
     }
 
-    pub(crate) fn none(&self) -> Sources {
-        Sources::none(self.odds.len())
+    pub(crate) fn none(&self) -> DerivationSet {
+        DerivationSet::none(self.odds.len())
     }
 
     /// The odds of what `more` has and `known` has not.
-    pub(crate) fn odds_of_new(&self, known: &Sources, more: &Sources) -> u64 {
+    pub(crate) fn odds_of_new(&self, known: &DerivationSet, more: &DerivationSet) -> u64 {
         let mut sum = 0;
         for (at, (known, more)) in known.0.iter().zip(&more.0).enumerate() {
             let mut new = more & !known;
@@ -158,8 +160,8 @@ impl Risks {
         sum
     }
 
-    pub(crate) fn odds_of(&self, sources: &Sources) -> u64 {
-        self.odds_of_new(&self.none(), sources)
+    pub(crate) fn odds_of(&self, derivations: &DerivationSet) -> u64 {
+        self.odds_of_new(&self.none(), derivations)
     }
 }
 
@@ -169,11 +171,11 @@ pub(crate) fn chance(odds: u64) -> f64 {
     odds as f64 / (odds + EVEN) as f64
 }
 
-/// The number of each node's source. Numbers are in the order of names.
-fn sources(closure: &Closure) -> Vec<u32> {
+/// The number of each node's derivation. Numbers are in the order of names.
+fn derivations(closure: &Closure) -> Vec<u32> {
     let names: Vec<&str> = closure
         .paths()
-        .map(|info| SourceName::parse(info.path.name()).source)
+        .map(|info| DerivationName::parse(info.path.name()).derivation)
         .collect();
     if names.len() <= MOST_TOLD_APART {
         return numbered(&names);
@@ -199,7 +201,7 @@ fn sources(closure: &Closure) -> Vec<u32> {
     }
 }
 
-/// Sources where only the large ones are told apart: the others by which large ones they need.
+/// Derivations where only the large ones are told apart: the others by which large ones they need.
 fn told_apart_by(closure: &Closure, names: &[&str], large: &BTreeSet<&str>) -> (Vec<u32>, usize) {
     let number_of: BTreeMap<&str, u32> = (0..).zip(large).map(|(at, &name)| (name, at)).collect();
     let of_large: Vec<u32> = names
@@ -208,13 +210,13 @@ fn told_apart_by(closure: &Closure, names: &[&str], large: &BTreeSet<&str>) -> (
         .collect();
     let below = closures(closure, &of_large, large.len());
     // What a group of small ones is called: the first name in it.
-    let mut called = BTreeMap::<(u32, &Sources), &str>::new();
+    let mut called = BTreeMap::<(u32, &DerivationSet), &str>::new();
     for (at, name) in names.iter().enumerate() {
         let called = called.entry((of_large[at], &below[at])).or_insert(name);
         *called = (*called).min(name);
     }
-    // A large source whose outputs need different things is one all the same.
-    let keys: Vec<(&str, Option<&Sources>)> = names
+    // A large derivation whose outputs need different things is one all the same.
+    let keys: Vec<(&str, Option<&DerivationSet>)> = names
         .iter()
         .enumerate()
         .map(|(at, &name)| {
@@ -239,56 +241,53 @@ fn numbered<T: Ord>(items: &[T]) -> Vec<u32> {
     items.iter().map(|item| numbers[item]).collect()
 }
 
-/// The sources in the closure of each node. A node of source `u32::MAX` has none of its own.
-fn closures(closure: &Closure, source_of: &[u32], count: usize) -> Vec<Sources> {
-    let mut below = vec![Sources::none(count); closure.len()];
+/// The derivations in the closure of each node. A node of derivation `u32::MAX` has none of its own.
+fn closures(closure: &Closure, derivation_of: &[u32], count: usize) -> Vec<DerivationSet> {
+    let mut below = vec![DerivationSet::none(count); closure.len()];
     for &node in closure.dependencies_first() {
-        let mut set = std::mem::replace(&mut below[node.index()], Sources::none(0));
+        let mut set = std::mem::replace(&mut below[node.index()], DerivationSet::none(0));
         for reference in closure.graph().neighbors(node) {
             set.add(&below[reference.index()]);
         }
-        if source_of[node.index()] != u32::MAX {
-            set.insert(source_of[node.index()]);
+        if derivation_of[node.index()] != u32::MAX {
+            set.insert(derivation_of[node.index()]);
         }
         below[node.index()] = set;
     }
     below
 }
 
-/// The odds of each source, those of all packages in it, and whether it is a root.
+/// The odds of each derivation, those of all packages in it, and whether it is a root.
 fn odds(
     closure: &Closure,
-    source_of: &[u32],
+    derivation_of: &[u32],
     history: &History,
     hidden: impl Fn(NodeIndex) -> bool,
 ) -> (Vec<u64>, Vec<bool>) {
     let graph = closure.graph();
-    // Per source and package; a package is a root where one path of it is.
+    // Per derivation and package; a package is a root where one path of it is.
     let mut packages = BTreeMap::<(u32, &str), bool>::new();
     for node in graph.node_indices() {
-        let package = SourceName::parse(graph[node].path.name()).package;
+        let package = DerivationName::parse(graph[node].path.name()).package;
         let mut users = graph.neighbors_directed(node, Direction::Incoming);
         let is_root = !hidden(node) && users.all(&hidden);
         *packages
-            .entry((source_of[node.index()], package))
+            .entry((derivation_of[node.index()], package))
             .or_default() |= is_root;
     }
-    for &root in closure.roots() {
-        let package = SourceName::parse(graph[root].path.name()).package;
-        *packages
-            .entry((source_of[root.index()], package))
-            .or_default() |= !hidden(root);
-    }
-    let count = source_of.iter().max().map_or(0, |&most| most as usize + 1);
+    let count = derivation_of
+        .iter()
+        .max()
+        .map_or(0, |&most| most as usize + 1);
     let mut odds = vec![0; count];
     let mut roots = vec![false; count];
-    for ((source, package), is_root) in packages {
+    for ((derivation, package), is_root) in packages {
         let (changed, unchanged) = if is_root { ROOT_PRIOR } else { PACKAGE_PRIOR };
         let changes = history.changes(package);
         let others = history.releases() - changes;
-        odds[source as usize] +=
+        odds[derivation as usize] +=
             (u64::from(changes) * 1_000 + changed) * EVEN / (u64::from(others) * 1_000 + unchanged);
-        roots[source as usize] |= is_root;
+        roots[derivation as usize] |= is_root;
     }
     (odds, roots)
 }

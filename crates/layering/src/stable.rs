@@ -14,14 +14,15 @@ use std::collections::BTreeSet;
 use nix_compat::StorePath;
 use petgraph::graph::NodeIndex;
 
+use crate::asked::{Asked, Overlap};
+use crate::closure::Closure;
+use crate::derivation_name::DerivationName;
 use crate::history::History;
 use crate::merge::{Group, merge};
 use crate::order::order;
-use crate::pattern::{Asked, Overlap};
 use crate::plan::{Plan, Reason};
+use crate::request::{PlanError, Request};
 use crate::risk::Risks;
-use crate::source::SourceName;
-use crate::{Closure, PlanError, Request};
 
 /// One layer in so many is left free for what later releases add.
 const RESERVE: usize = 16;
@@ -45,7 +46,7 @@ pub(crate) fn plan(
             .collect();
         let fits = previous.history.is_some() && previous.layers.len() <= request.max_store_layers;
         if fits && before == now && asked.are_in(closure, previous) {
-            return Ok(again(closure, previous));
+            return Ok(keep_previous(closure, previous));
         }
         history = previous
             .history
@@ -67,7 +68,7 @@ pub(crate) fn plan(
 }
 
 /// The plan before, with what the closure says of its paths: a file may say anything.
-fn again(closure: &Closure, previous: &Plan) -> Plan {
+fn keep_previous(closure: &Closure, previous: &Plan) -> Plan {
     let layers = previous.layers.iter().map(|layer| {
         let nodes = layer.paths.iter().filter_map(|path| closure.node(path));
         (nodes.collect(), layer.reason.clone())
@@ -258,7 +259,7 @@ impl Planner<'_> {
         let mut layers: Vec<Layer> = kept.by_ref().take(in_place).flatten().collect();
         let mut below = self.risks.none();
         for layer in &layers {
-            below.add(&layer.group.sources);
+            below.add(&layer.group.derivations);
         }
         let mut rest: Vec<Layer> = kept.flatten().chain(new).collect();
         rest.sort_by(|a, b| self.name(&a.group).cmp(&self.name(&b.group)));
@@ -310,7 +311,7 @@ impl Planner<'_> {
 }
 
 fn package(path: &StorePath) -> &str {
-    SourceName::parse(path.name()).package
+    DerivationName::parse(path.name()).package
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use nix_compat::{PathInfo, StoreDir, StorePath};
 
-use crate::Closure;
+use crate::closure::Closure;
 
 /// The store path of a name. The hashes of different names are in no useful order.
 pub(crate) fn path(name: &str) -> StorePath {
@@ -44,7 +44,7 @@ pub(crate) fn closure(entries: &[(&str, u64, &[&str])]) -> Closure {
         .iter()
         .map(|(name, size, references)| info(name, *size, references))
         .collect();
-    Closure::new(infos, None).unwrap()
+    Closure::new(infos).unwrap()
 }
 
 /// A closure of paths `0`, `1`, … where each refers to some before it: any graph, as property
@@ -65,5 +65,5 @@ pub(crate) fn numbered(sizes_and_references: &[(u64, Vec<usize>)]) -> Closure {
             info
         })
         .collect();
-    Closure::new(infos, None).unwrap()
+    Closure::new(infos).unwrap()
 }

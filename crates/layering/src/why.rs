@@ -6,7 +6,7 @@ use nix_compat::StorePath;
 use petgraph::Direction;
 use petgraph::graph::NodeIndex;
 
-use crate::Closure;
+use crate::closure::Closure;
 
 /// A shortest chain of references from a root to a path, the root first. A root is what no path but
 /// hidden ones refers to; of several chains it is the one whose names come first, from the path

@@ -39,7 +39,7 @@ fn case(file: &Path) -> Case {
     let hidden = case["exclude_paths"].as_array().unwrap().iter();
     Case {
         file: file.file_name().unwrap().to_string_lossy().into_owned(),
-        closure: Closure::new(infos, None).unwrap(),
+        closure: Closure::new(infos).unwrap(),
         hidden: hidden
             .map(|path| store_dir.parse(path.as_str().unwrap()).unwrap())
             .collect(),

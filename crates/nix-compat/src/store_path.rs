@@ -169,6 +169,16 @@ impl StorePath {
     }
 }
 
+/// The name of a package without its version, as Nix's `builtins.parseDrvName` splits it: what
+/// stands before the first dash that is followed by anything but a letter.
+pub fn package_name(name: &str) -> &str {
+    let starts_version = |after: &str| !after.starts_with(|c: char| c.is_ascii_alphabetic());
+    name.match_indices('-')
+        .map(|(at, _)| at)
+        .find(|&at| at + 1 < name.len() && starts_version(&name[at + 1..]))
+        .map_or(name, |at| &name[..at])
+}
+
 impl AsRef<Path> for StorePath {
     fn as_ref(&self) -> &Path {
         Path::new(self.as_str())
@@ -297,6 +307,23 @@ mod tests {
             "/nix/./store",
         ] {
             assert!(StoreDir::new(dir).is_err(), "{dir:?}");
+        }
+    }
+
+    /// What `nix-instantiate --eval -E '(builtins.parseDrvName "…").name'` prints.
+    #[test]
+    fn package_names_are_those_of_nix() {
+        for (name, package) in [
+            ("hello-2.10", "hello"),
+            ("gcc-wrapper-12", "gcc-wrapper"),
+            ("tree", "tree"),
+            ("x-y", "x-y"),
+            ("x-_1", "x"),
+            ("x--y", "x"),
+            ("x-", "x-"),
+            ("-1", ""),
+        ] {
+            assert_eq!(package_name(name), package, "{name}");
         }
     }
 

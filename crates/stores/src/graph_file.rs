@@ -16,8 +16,6 @@ pub struct Graph {
     pub paths: Vec<PathInfo>,
     /// Paths that belong to the graph, but to no layer.
     pub exclude: BTreeSet<StorePath>,
-    /// The paths that the closure is that of, where the file says.
-    pub roots: Vec<StorePath>,
 }
 
 /// Why a file gives no closure.
@@ -81,13 +79,11 @@ impl Graph {
                 Ok(Self {
                     paths: path_info::from_json(store_dir, graph)?,
                     exclude,
-                    roots: Vec::new(),
                 })
             }
             value => Ok(Self {
                 paths: path_info::from_json(store_dir, value)?,
                 exclude: BTreeSet::new(),
-                roots: Vec::new(),
             }),
         }
     }
@@ -123,7 +119,6 @@ impl Graph {
         Ok(Self {
             paths,
             exclude: BTreeSet::new(),
-            roots: Vec::new(),
         })
     }
 }

@@ -50,7 +50,7 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
     let store = LocalStore::below(Path::new("/"));
     let graph = Graph::parse(store.store_dir(), text, store.files())
         .context("the derivation's exportReferencesGraph.graph")?;
-    let closure = Closure::new(graph.paths, None).context("the closure is not whole")?;
+    let closure = Closure::new(graph.paths).context("the closure is not whole")?;
     let strategy = strategy(attributes)?;
     let is_pipeline = matches!(strategy, Strategy::Pipeline(_));
     // nixpkgs, too, counts no layers of a pipeline.

@@ -57,7 +57,7 @@ pub fn wanted(args: &ImageArgs, paths: &[StorePath], store: &Store) -> Result<Wa
         }
         None => (store.closure(paths)?, BTreeSet::new()),
     };
-    let closure = Closure::new(infos, None).context("the closure is not whole")?;
+    let closure = Closure::new(infos).context("the closure is not whole")?;
     let roots = if paths.is_empty() {
         let all = closure
             .roots()
@@ -157,7 +157,7 @@ pub fn plan_of_conf(conf: &Path, store: &Store) -> Result<(Closure, Plan)> {
     let layers = conf.store_layers.into_iter().map(|layer| layer.paths);
     let layers: Vec<Vec<StorePath>> = layers.collect();
     let infos = store.closure(&layers.concat())?;
-    let closure = Closure::new(infos, None).context("the closure is not whole")?;
+    let closure = Closure::new(infos).context("the closure is not whole")?;
     let reason = Reason::Other("configuration".to_owned());
     let known = Plan::of_layers(&closure, &layers, &reason);
     let layers = known.layers.iter().map(|layer| {

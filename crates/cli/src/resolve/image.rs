@@ -139,10 +139,9 @@ fn nar_hashes(store: &Store, image: &Image) -> Result<BTreeMap<StorePath, NarHas
 
 /// The first package's name without its version, in the small letters that image names have.
 fn default_name(wanted: &Wanted) -> String {
-    let name = wanted
-        .roots
-        .first()
-        .map_or("image", |path| image::root::package_name(path.name()));
+    let name = wanted.roots.first().map_or("image", |path| {
+        nix_compat::store_path::package_name(path.name())
+    });
     name.to_lowercase().replace(
         |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c),
         "-",

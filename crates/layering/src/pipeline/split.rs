@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use petgraph::graph::NodeIndex;
 
 use super::operation::PathSpec;
-use super::{Graph, Value};
-use crate::Closure;
+use super::value::{Graph, Value};
+use crate::closure::Closure;
 use crate::dag::{Dag, Walk};
 
 /// A graph under small numbers.

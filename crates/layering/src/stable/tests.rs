@@ -92,7 +92,7 @@ impl<'a> Service<'a> {
             infos.push(info(&text, size, &state));
             full.insert(name, text);
         }
-        Closure::new(infos, None).unwrap()
+        Closure::new(infos).unwrap()
     }
 }
 
@@ -393,7 +393,7 @@ fn salted(entries: &[(u64, Vec<usize>)], salt: usize) -> Closure {
             references,
         }
     });
-    Closure::new(infos.collect(), None).unwrap()
+    Closure::new(infos.collect()).unwrap()
 }
 
 fn entries() -> impl proptest::strategy::Strategy<Value = Vec<(u64, Vec<usize>)>> {
@@ -430,7 +430,7 @@ proptest! {
         let closure = salted(&entries, 0);
         let mut infos: Vec<_> = closure.paths().cloned().collect();
         infos.reverse();
-        let reversed = Closure::new(infos, None).unwrap();
+        let reversed = Closure::new(infos).unwrap();
         prop_assert_eq!(planned(&closure, &request(most)), planned(&reversed, &request(most)));
     }
 }

@@ -1,39 +1,39 @@
 //! What a store path is made from, as far as its name tells.
 
+use nix_compat::store_path::package_name;
+
 /// The name of a store path in its parts, as Nix names them: a package's name ends where the first
 /// part starts that is no word (`perl-modules-5.36-5.36.0` is `perl-modules`), and what follows
 /// the version as a word of its own is the output (`openssl-3.0.13-bin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SourceName<'a> {
+pub(crate) struct DerivationName<'a> {
     /// The package's name: what stays the same from one version to the next.
     pub(crate) package: &'a str,
     /// The name without the output: outputs of one derivation share it.
-    pub(crate) source: &'a str,
+    pub(crate) derivation: &'a str,
 }
 
-impl<'a> SourceName<'a> {
+impl<'a> DerivationName<'a> {
     pub(crate) fn parse(name: &'a str) -> Self {
-        let version = name
-            .match_indices('-')
-            .map(|(at, _)| at)
-            .find(|&at| !name[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic()));
-        let Some(version) = version else {
+        let package = package_name(name);
+        if package == name {
             return Self {
-                package: name,
-                source: name,
+                package,
+                derivation: name,
             };
-        };
-        let source = match name.rsplit_once('-') {
+        }
+        let derivation = match name.rsplit_once('-') {
             Some((before, output))
-                if before.len() > version && output.bytes().all(|b| b.is_ascii_alphabetic()) =>
+                if before.len() > package.len()
+                    && output.bytes().all(|b| b.is_ascii_alphabetic()) =>
             {
                 before
             }
             _ => name,
         };
         Self {
-            package: &name[..version],
-            source,
+            package,
+            derivation,
         }
     }
 }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn names_as_nixpkgs_and_others_write_them() {
-        for (name, package, source) in [
+        for (name, package, derivation) in [
             ("hello-2.10", "hello", "hello-2.10"),
             ("openssl-3.0.13-bin", "openssl", "openssl-3.0.13"),
             ("openssl-3.0.13", "openssl", "openssl-3.0.13"),
@@ -65,12 +65,15 @@ mod tests {
             ),
             ("app", "app", "app"),
             ("nginx.conf", "nginx.conf", "nginx.conf"),
-            ("a-", "a", "a-"),
+            ("a-", "a-", "a-"),
             ("-1", "", "-1"),
         ] {
             assert_eq!(
-                SourceName::parse(name),
-                SourceName { package, source },
+                DerivationName::parse(name),
+                DerivationName {
+                    package,
+                    derivation
+                },
                 "{name}"
             );
         }

@@ -6,7 +6,7 @@ use nix_compat::StorePath;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::Closure;
+use crate::closure::Closure;
 
 /// What a plan says of its paths: sizes, and which refers to which. Paths have numbers, counted
 /// from 0 through all layers, the lowest first.
