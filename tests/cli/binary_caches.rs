@@ -13,6 +13,7 @@ use nix_compat::StoreDir;
 use nix_compat::tree::{Contents, Opened, TreeError, Trees as _, Visit};
 use stores::LocalStore;
 use tempfile::TempDir;
+use test_peers::needs;
 
 use crate::golden;
 use crate::support::debian::hello;
@@ -26,9 +27,9 @@ struct Nix {
 }
 
 impl Nix {
-    fn find() -> Option<Self> {
+    fn find() -> Self {
         let nix = Self {
-            program: peer::program("STREAM_LAYERED_TEST_NIX", "nix")?,
+            program: peer::program("STREAM_LAYERED_TEST_NIX"),
             directory: TempDir::new().unwrap(),
         };
         let secret = nix.run(&["key", "generate-secret", "--key-name", "test-1"]);
@@ -40,7 +41,7 @@ impl Nix {
             .output()
             .unwrap();
         fs::write(nix.path("public"), public.stdout).unwrap();
-        Some(nix)
+        nix
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -139,11 +140,11 @@ fn serve(directory: PathBuf) -> String {
     format!("http://{address}")
 }
 
+#[needs(nix)]
 #[test]
 fn images_are_those_of_the_store() {
-    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let hello = hello();
     let expected = succeed(stream_layered().args(["-q", "--no-cache"]).arg(hello));
     for compression in ["zstd", "xz", "none"] {
         let settings = format!("compression={compression}&write-nar-listing=true");
@@ -174,11 +175,11 @@ fn images_are_those_of_the_store() {
     assert!(succeed(command.args(["--no-cache", "--verify", "--jobs", "5"])) == expected);
 }
 
+#[needs(nix)]
 #[test]
 fn what_no_trusted_key_signed_is_refused() {
-    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let hello = hello();
     let url = nix.copy("cache", "compression=zstd", hello);
     let error = fail(nix.stream(&url, hello).arg("--no-cache"), 1);
     assert!(
@@ -220,11 +221,11 @@ fn what_no_trusted_key_signed_is_refused() {
     assert!(error.contains("is not signed by a trusted key"), "{error}");
 }
 
+#[needs(nix)]
 #[test]
 fn a_damaged_nar_ends_without_an_image() {
-    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let hello = hello();
     let memory = nix.path("memory");
     let output = nix.path("image.tar");
     for compression in ["zstd", "none"] {
@@ -263,11 +264,11 @@ fn a_damaged_nar_ends_without_an_image() {
     assert_eq!(fs::read_dir(nix.path("spools")).unwrap().count(), 0);
 }
 
+#[needs(nix)]
 #[test]
 fn a_listing_is_held_to_its_nar() {
-    let (Some(nix), Some(hello)) = (Nix::find(), hello()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let hello = hello();
     let url = nix.copy("cache", "compression=none&write-nar-listing=true", hello);
     nix.sign(&url, hello);
     let base_name = hello.file_name().unwrap().to_str().unwrap();

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
+use test_peers::needs;
 
 use crate::support::program::{fail, stream_layered, succeed, with_input};
 use crate::support::store_tree::{Node, StoreRoot};
@@ -267,12 +268,9 @@ fn the_database_is_read_while_nix_writes_to_it() {
     assert_eq!(layers.concat().len(), 3);
 }
 
+#[needs(root)]
 #[test]
 fn the_database_is_read_by_who_may_not_write_there() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root, to become somebody else");
-        return;
-    }
     let root = store();
     register(&database(&root));
     let everyone =

@@ -5,31 +5,31 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use test_peers::needs;
 
 use crate::support::debian::hello;
-use crate::support::docker::Docker;
+use crate::support::engine::Engine;
 use crate::support::peer;
 use crate::support::program::{sha256, stderr, stream_layered, succeed};
 
 /// The image of hello as a file.
-fn archive(directory: &Path, name: &str) -> Option<PathBuf> {
+fn archive(directory: &Path, name: &str) -> PathBuf {
     let file = directory.join("image.tar");
     succeed(
         stream_layered()
-            .arg(hello()?)
+            .arg(hello())
             .args(["-t", name, "-o"])
             .arg(&file),
     );
-    Some(file)
+    file
 }
 
+#[needs(docker, docker_on_containerd, nix)]
 #[test]
 fn docker_loads_and_runs_it() {
     let directory = tempfile::tempdir().unwrap();
-    for engine in [Docker::find(), Docker::find_newer()].into_iter().flatten() {
-        let Some(archive) = archive(directory.path(), "stream-layered-test-hello:main-job") else {
-            return;
-        };
+    for engine in [Engine::docker(), Engine::docker_on_containerd()] {
+        let archive = archive(directory.path(), "stream-layered-test-hello:main-job");
         let loaded = engine.load(&archive);
         assert_eq!(loaded.run(&[], &[]).trim(), "Hello, world!");
         assert_eq!(
@@ -39,9 +39,10 @@ fn docker_loads_and_runs_it() {
     }
 }
 
+#[needs(docker)]
 #[test]
 fn the_example_of_the_readme_runs() {
-    let Some(engine) = Docker::find() else { return };
+    let engine = Engine::docker();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("image.tar");
     let example = crate::support::program::repository().join("nix/examples/hello");
@@ -63,15 +64,12 @@ fn the_example_of_the_readme_runs() {
     );
 }
 
+#[needs(podman, nix)]
 #[test]
 fn podman_loads_it() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(podman) = peer::program("STREAM_LAYERED_TEST_PODMAN", "podman") else {
-        return;
-    };
-    let Some(archive) = archive(directory.path(), "localhost/stream-layered-test-podman:1") else {
-        return;
-    };
+    let podman = peer::program("STREAM_LAYERED_TEST_PODMAN");
+    let archive = archive(directory.path(), "localhost/stream-layered-test-podman:1");
     let load = Command::new(&podman)
         .args(["load", "-i"])
         .arg(&archive)
@@ -89,18 +87,13 @@ fn podman_loads_it() {
     succeed(Command::new(&podman).args(["rmi", "localhost/stream-layered-test-podman:1"]));
 }
 
+#[needs(skopeo, umoci, nix)]
 #[test]
 fn skopeo_and_umoci_read_it() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(skopeo) = peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo") else {
-        return;
-    };
-    let Some(umoci) = peer::program("STREAM_LAYERED_TEST_UMOCI", "umoci") else {
-        return;
-    };
-    let Some(archive) = archive(directory.path(), "hello:1") else {
-        return;
-    };
+    let skopeo = peer::program("STREAM_LAYERED_TEST_SKOPEO");
+    let umoci = peer::program("STREAM_LAYERED_TEST_UMOCI");
+    let archive = archive(directory.path(), "hello:1");
     let source = format!("docker-archive:{}", archive.display());
     let inspect: Value =
         serde_json::from_slice(&succeed(Command::new(&skopeo).args(["inspect", &source]))).unwrap();
@@ -122,18 +115,17 @@ fn skopeo_and_umoci_read_it() {
             .arg(format!("{}:hello", layout.display()))
             .arg(&bundle),
     );
-    let hello = hello().unwrap().strip_prefix("/").unwrap();
+    let hello = hello().strip_prefix("/").unwrap();
     let program = bundle.join("rootfs").join(hello).join("bin/hello");
     let original = Path::new("/").join(hello).join("bin/hello");
     assert!(fs::read(program).unwrap() == fs::read(original).unwrap());
 }
 
+#[needs(nix)]
 #[test]
 fn the_image_of_a_nix_closure_is_the_same_again() {
     let directory = tempfile::tempdir().unwrap();
-    let Some(file) = archive(directory.path(), "hello:1") else {
-        return;
-    };
+    let file = archive(directory.path(), "hello:1");
     let first = sha256(&file);
     archive(directory.path(), "hello:1");
     assert_eq!(sha256(&file), first);

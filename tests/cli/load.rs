@@ -11,79 +11,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use tempfile::TempDir;
+use test_peers::needs;
 
+use crate::support::engine::{Engine, NAMESPACE};
 use crate::support::peer;
 use crate::support::program::{fail, stderr, stream_layered, succeed};
-
-/// An engine that the environment names.
-struct Engine {
-    client: String,
-    host: String,
-}
-
-impl Engine {
-    /// Docker's own store.
-    fn docker() -> Option<Self> {
-        Self::named(
-            "docker",
-            "STREAM_LAYERED_TEST_DOCKER",
-            "STREAM_LAYERED_TEST_DOCKER_HOST",
-        )
-    }
-
-    /// Docker with containerd's store.
-    fn containerd() -> Option<Self> {
-        Self::named(
-            "docker with containerd's store",
-            "STREAM_LAYERED_TEST_DOCKER",
-            "STREAM_LAYERED_TEST_CONTAINERD_DOCKER_HOST",
-        )
-    }
-
-    fn podman() -> Option<Self> {
-        Self::named(
-            "podman",
-            "STREAM_LAYERED_TEST_PODMAN",
-            "STREAM_LAYERED_TEST_PODMAN_HOST",
-        )
-    }
-
-    /// containerd by itself.
-    fn bare_containerd() -> Option<Self> {
-        let address = peer::setting("STREAM_LAYERED_TEST_CONTAINERD", "containerd")?;
-        Some(Self {
-            client: "ctr".to_owned(),
-            host: format!("containerd://{address}"),
-        })
-    }
-
-    fn named(what: &str, client: &str, host: &str) -> Option<Self> {
-        Some(Self {
-            client: peer::setting(client, what)?,
-            host: peer::setting(host, what)?,
-        })
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.client);
-        if self.client.ends_with("podman") {
-            command.args(["--remote", "--url", &self.host]);
-        } else if let Some(address) = self.host.strip_prefix("containerd://") {
-            command.args(["--address", address, "--namespace", NAMESPACE]);
-        } else {
-            command.args(["--host", &self.host]);
-        }
-        command.args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> String {
-        String::from_utf8(succeed(&mut self.command(words))).unwrap()
-    }
-}
-
-/// Of containerd, for these tests.
-const NAMESPACE: &str = "stream-layered-test";
 
 /// The image that says hello, in bytes that no engine has seen.
 struct Hello {
@@ -163,9 +95,9 @@ impl Hello {
         program
     }
 
-    fn load(&self, host: &str, tag: &str) -> Loaded {
+    fn load(&self, host: &str, tag: &str) -> Report {
         let output = self.load_command(host, tag).output().unwrap();
-        Loaded::new(&output)
+        Report::new(&output)
     }
 
     fn load_command(&self, host: &str, tag: &str) -> Command {
@@ -195,14 +127,14 @@ impl Hello {
 }
 
 /// What `load` said.
-struct Loaded {
+struct Report {
     id: String,
     present: usize,
     sent: usize,
     text: String,
 }
 
-impl Loaded {
+impl Report {
     fn new(output: &Output) -> Self {
         let text = stderr(output);
         assert!(output.status.success(), "{text}");
@@ -222,19 +154,19 @@ impl Loaded {
 /// as changed as well.
 fn loads_only_what_changed(engine: &Engine, above: usize) -> Hello {
     let hello = Hello::new();
-    let first = hello.load(&engine.host, "1");
+    let first = hello.load(engine.host(), "1");
     assert!(first.sent >= 2, "{}", first.text);
     assert_eq!(first.present + first.sent, 3);
     assert_eq!(first.id, hello.streamed_id());
-    let again = hello.load(&engine.host, "1");
+    let again = hello.load(engine.host(), "1");
     assert_eq!((again.present, again.sent), (3, 0), "{}", again.text);
     assert_eq!(again.id, first.id);
     // Another name is no reason to send anything.
-    assert_eq!(hello.load(&engine.host, "other").sent, 0);
+    assert_eq!(hello.load(engine.host(), "other").sent, 0);
     hello.change(APP, "changed");
     // What is known and there is not read: the greeting would have another length.
     hello.append(GREETING, b"and nobody reads this");
-    let changed = hello.load(&engine.host, "2");
+    let changed = hello.load(engine.host(), "2");
     assert_eq!(
         (changed.present, changed.sent),
         (2 - above, 1 + above),
@@ -252,11 +184,10 @@ fn says_hello(engine: &Engine, hello: &Hello, tag: &str) {
     assert!(said.ends_with(&format!("I am {}\n", hello.name)), "{said}");
 }
 
+#[needs(docker)]
 #[test]
 fn docker_takes_the_layers_from_the_changed_one_up() {
-    let Some(engine) = Engine::docker() else {
-        return;
-    };
+    let engine = Engine::docker();
     let hello = loads_only_what_changed(&engine, 1);
     for tag in ["1", "other", "2"] {
         says_hello(&engine, &hello, tag);
@@ -279,11 +210,10 @@ fn docker_takes_the_layers_from_the_changed_one_up() {
     remove(&engine, &hello, &["1", "other", "2"]);
 }
 
+#[needs(docker_on_containerd)]
 #[test]
 fn containerds_store_takes_the_changed_layer() {
-    let Some(engine) = Engine::containerd() else {
-        return;
-    };
+    let engine = Engine::docker_on_containerd();
     let hello = loads_only_what_changed(&engine, 0);
     for tag in ["1", "other", "2"] {
         says_hello(&engine, &hello, tag);
@@ -295,11 +225,10 @@ fn containerds_store_takes_the_changed_layer() {
     remove(&engine, &hello, &["1", "other", "2"]);
 }
 
+#[needs(podman_socket)]
 #[test]
 fn podman_takes_the_changed_layer() {
-    let Some(engine) = Engine::podman() else {
-        return;
-    };
+    let engine = Engine::podman();
     let hello = loads_only_what_changed(&engine, 0);
     let format = ["image", "inspect", "--format", "{{.Id}} {{.RepoTags}}"];
     let image = engine.run(&[&format[..], &[&hello.reference("2")]].concat());
@@ -310,11 +239,10 @@ fn podman_takes_the_changed_layer() {
     remove(&engine, &hello, &["1", "other", "2"]);
 }
 
+#[needs(containerd)]
 #[test]
 fn containerd_takes_the_changed_layer() {
-    let Some(engine) = Engine::bare_containerd() else {
-        return;
-    };
+    let engine = Engine::containerd();
     let hello = loads_only_what_changed(&engine, 0);
     for tag in ["1", "other", "2"] {
         let name = format!("docker.io/library/{}", hello.reference(tag));
@@ -333,24 +261,23 @@ fn containerd_takes_the_changed_layer() {
         remove(&hello, tag);
     }
     let other = Hello::new();
-    assert!(other.load(&engine.host, "1").sent >= 2);
+    assert!(other.load(engine.host(), "1").sent >= 2);
     remove(&other, "1");
-    let again = other.load(&engine.host, "1");
+    let again = other.load(engine.host(), "1");
     assert!(again.sent >= 2, "what was there is gone: {}", again.text);
     remove(&other, "1");
 }
 
 /// Who names an engine does not mean containerd, which runs beside most of them.
+#[needs(containerd)]
 #[test]
 fn an_engine_that_is_named_and_does_not_answer_is_not_replaced_by_containerd() {
-    let Some(containerd) = Engine::bare_containerd() else {
-        return;
-    };
+    let containerd = Engine::containerd();
     let hello = Hello::new();
     let mut load = hello.program("load", "1");
     load.env_remove("CONTAINER_HOST");
     load.env("DOCKER_HOST", "unix:///nobody/listens");
-    let address = containerd.host.strip_prefix("containerd://").unwrap();
+    let address = containerd.host().strip_prefix("containerd://").unwrap();
     load.env("CONTAINERD_ADDRESS", address);
     load.env("CONTAINERD_NAMESPACE", NAMESPACE);
     let error = fail(&mut load, 1);
@@ -361,20 +288,18 @@ fn an_engine_that_is_named_and_does_not_answer_is_not_replaced_by_containerd() {
 
 /// Compressed layers of a registry have other digests: the same layers, unpacked and ready to run,
 /// make no whole image.
+#[needs(docker, docker_on_containerd, registry)]
 #[test]
 fn an_image_over_one_from_a_registry_is_whole() {
-    let (Some(classic), Some(engine)) = (Engine::docker(), Engine::containerd()) else {
-        return;
-    };
-    let Some(registry) = peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry") else {
-        return;
-    };
+    let classic = Engine::docker();
+    let engine = Engine::docker_on_containerd();
+    let registry = peer::setting("STREAM_LAYERED_TEST_REGISTRY");
     let mut hello = Hello::new();
     hello.name = format!("{registry}/{}", hello.name);
-    hello.load(&classic.host, "1");
+    hello.load(classic.host(), "1");
     classic.run(&["push", "--quiet", &hello.reference("1")]);
     engine.run(&["pull", "--quiet", &hello.reference("1")]);
-    let loaded = hello.load(&engine.host, "2");
+    let loaded = hello.load(engine.host(), "2");
     assert!(loaded.sent >= 2, "{}", loaded.text);
     assert!(!loaded.text.contains("seemed to have"), "{}", loaded.text);
     is_saved_whole(&engine, &hello.reference("2"));
@@ -411,18 +336,17 @@ fn remove(engine: &Engine, hello: &Hello, tags: &[&str]) {
 }
 
 /// Between the question what is there and the sending of the rest, others may remove an image.
+#[needs(docker)]
 #[test]
 fn everything_is_sent_where_an_image_is_removed_meanwhile() {
-    let Some(engine) = Engine::docker() else {
-        return;
-    };
+    let engine = Engine::docker();
     let hello = Hello::new();
-    hello.load(&engine.host, "1");
+    hello.load(engine.host(), "1");
     hello.change(APP, "changed");
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("engine.sock");
     let listener = UnixListener::bind(&socket).unwrap();
-    let path = engine.host.strip_prefix("unix://").unwrap().to_owned();
+    let path = engine.host().strip_prefix("unix://").unwrap().to_owned();
     let name = hello.reference("1");
     let before_load = engine.command(&["rmi", "--force", &name]);
     thread::spawn(move || pass_on(&listener, &path, before_load));
@@ -475,14 +399,13 @@ fn an_engine_that_is_not_there_is_named() {
     );
 }
 
+#[needs(docker)]
 #[test]
 fn an_engine_that_does_not_like_the_name_says_so() {
-    let Some(engine) = Engine::docker() else {
-        return;
-    };
+    let engine = Engine::docker();
     let mut hello = Hello::new();
     hello.name = "Upper".to_owned();
-    let line = fail(&mut hello.load_command(&engine.host, "1"), 1);
+    let line = fail(&mut hello.load_command(engine.host(), "1"), 1);
     assert!(line.contains("must be lowercase"), "{line}");
 }
 

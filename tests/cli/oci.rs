@@ -6,9 +6,10 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
+use test_peers::needs;
 
 use crate::support::app::App;
-use crate::support::docker::Docker;
+use crate::support::engine::Engine;
 use crate::support::peer;
 use crate::support::program::{fail, sha256, stderr, succeed};
 
@@ -80,12 +81,10 @@ fn every_blob_is_what_its_name_says_and_the_image_is_the_same() {
     }
 }
 
+#[needs(oci_schemas)]
 #[test]
 fn the_image_specification_s_schemas_hold() {
-    let Some(schemas) = peer::setting("STREAM_LAYERED_TEST_OCI_SCHEMAS", "the OCI image schemas")
-    else {
-        return;
-    };
+    let schemas = peer::setting("STREAM_LAYERED_TEST_OCI_SCHEMAS");
     let app = App::new(1 << 20);
     let at = app.directory().join("layout");
     let options = ["--annotation", "a.b=c", "--label", "d=e", "--expose", "80"];
@@ -211,15 +210,12 @@ fn a_layout_and_an_archive_hold_the_same_image() {
     assert_eq!(manifests[0]["annotations"]["c"], "d=e");
 }
 
+#[needs(skopeo, umoci)]
 #[test]
 fn skopeo_and_umoci_read_layouts() {
     let app = App::new(1 << 20);
-    let Some(skopeo) = peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo") else {
-        return;
-    };
-    let Some(umoci) = peer::program("STREAM_LAYERED_TEST_UMOCI", "umoci") else {
-        return;
-    };
+    let skopeo = peer::program("STREAM_LAYERED_TEST_SKOPEO");
+    let umoci = peer::program("STREAM_LAYERED_TEST_UMOCI");
     let at = app.directory().join("layout");
     for compression in ["none", "gzip", "zstd"] {
         layout(
@@ -247,11 +243,10 @@ fn skopeo_and_umoci_read_layouts() {
     }
 }
 
+#[needs(podman)]
 #[test]
 fn podman_pulls_a_layout() {
-    let Some(podman) = peer::program("STREAM_LAYERED_TEST_PODMAN", "podman") else {
-        return;
-    };
+    let podman = peer::program("STREAM_LAYERED_TEST_PODMAN");
     let app = App::new(1 << 20);
     layout(&app, "app:1", &[]);
     let at = app.directory().join("layout");
@@ -272,12 +267,16 @@ fn podman_pulls_a_layout() {
     succeed(Command::new(&podman).args(["rmi", "-f", &id]));
 }
 
+#[needs(docker, docker_on_containerd)]
 #[test]
 fn engines_of_every_age_load_an_archive() {
     let app = App::new(1 << 20);
     let archive = app.directory().join("image.tar");
-    for (engine, name) in [(Docker::find(), "old"), (Docker::find_newer(), "new")] {
-        let Some(engine) = engine else { continue };
+    let engines = [
+        (Engine::docker(), "old"),
+        (Engine::docker_on_containerd(), "new"),
+    ];
+    for (engine, name) in engines {
         for compression in ["none", "gzip"] {
             let name = format!("stream-layered-test-oci-{name}:{compression}");
             let format = ["stream", "--format", "oci-archive", "-t", &name];
@@ -331,8 +330,15 @@ fn a_base_image_s_layers_stay_as_they_are() {
     assert_eq!(config["config"]["Labels"]["l"], "base");
     assert_eq!(config["config"]["User"], "7");
     assert!(config["config"].get("Env").is_none(), "{config}");
+}
 
-    let Some(engine) = Docker::find() else { return };
+#[needs(docker)]
+#[test]
+fn docker_loads_an_image_over_a_layout() {
+    let engine = Engine::docker();
+    let (base, app) = (App::new(1 << 10), App::new(1 << 10));
+    layout(&base, "base:1", &[]);
+    let from = format!("oci:{}:1", base.directory().join("layout").display());
     let archive = app.directory().join("image.tar");
     let stream = [
         "stream",
@@ -389,9 +395,17 @@ fn platforms_share_an_index() {
         .map(|entry| &entry["platform"]["architecture"])
         .collect();
     assert_eq!(platforms, ["amd64", "arm64"]);
-    let Some(skopeo) = peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo") else {
-        return;
-    };
+}
+
+#[needs(skopeo)]
+#[test]
+fn skopeo_copies_every_platform() {
+    let skopeo = peer::program("STREAM_LAYERED_TEST_SKOPEO");
+    let app = App::new(1 << 10);
+    let at = app.directory().join("layout");
+    for arch in ["arm64", "amd64"] {
+        layout(&app, "app:1", &["--index", "--arch", arch]);
+    }
     let copy = app.directory().join("copy");
     succeed(Command::new(skopeo).args([
         "copy",
@@ -400,4 +414,5 @@ fn platforms_share_an_index() {
         &format!("oci:{}:1", at.display()),
         &format!("oci:{}:1", copy.display()),
     ]));
+    assert_eq!(manifest(&copy, "1"), manifest(&at, "1"));
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use test_peers::needs;
 
 use crate::support::app::App;
-use crate::support::docker::Docker;
+use crate::support::engine::Engine;
 use crate::support::peer;
 use crate::support::program::{fail, stderr, succeed};
 
@@ -21,15 +22,15 @@ struct Registry {
 }
 
 impl Registry {
-    fn find(test: &str) -> Option<Self> {
+    fn find(test: &str) -> Self {
         // Another run's images would be found there.
         let unique = std::process::id();
-        Some(Self {
-            host: peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry")?,
+        Self {
+            host: peer::setting("STREAM_LAYERED_TEST_REGISTRY"),
             repository: format!("stream-layered-test/{test}-{unique}"),
-            log: peer::program("STREAM_LAYERED_TEST_REGISTRY_LOG", "a registry's log")?,
-            skopeo: peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo")?,
-        })
+            log: peer::program("STREAM_LAYERED_TEST_REGISTRY_LOG"),
+            skopeo: peer::program("STREAM_LAYERED_TEST_SKOPEO"),
+        }
     }
 
     fn reference(&self, tag: &str) -> String {
@@ -64,11 +65,10 @@ fn last_line(text: &str) -> &str {
     text.lines().next_back().unwrap()
 }
 
+#[needs(registry, skopeo)]
 #[test]
 fn a_machine_without_a_cache_pushes_an_unchanged_image_without_reading_it() {
-    let Some(registry) = Registry::find("unchanged") else {
-        return;
-    };
+    let registry = Registry::find("unchanged");
     for compression in ["gzip", "zstd", "none"] {
         let app = App::new(1 << 20);
         let name = registry.reference(compression);
@@ -90,11 +90,10 @@ fn a_machine_without_a_cache_pushes_an_unchanged_image_without_reading_it() {
     }
 }
 
+#[needs(registry, skopeo)]
 #[test]
 fn only_what_changed_is_sent() {
-    let Some(registry) = Registry::find("changed") else {
-        return;
-    };
+    let registry = Registry::find("changed");
     let app = App::new(1 << 20);
     let name = registry.reference("1");
     succeed(&mut app.command(&["push", &name]));
@@ -118,11 +117,10 @@ fn only_what_changed_is_sent() {
     );
 }
 
+#[needs(docker, docker_on_containerd, registry, skopeo)]
 #[test]
 fn what_others_pull_is_what_was_pushed() {
-    let Some(registry) = Registry::find("pulled") else {
-        return;
-    };
+    let registry = Registry::find("pulled");
     let app = App::new(1 << 20);
     let layout = app.directory().join("layout");
     succeed(
@@ -172,16 +170,15 @@ fn what_others_pull_is_what_was_pushed() {
         "a layout has the same image"
     );
 
-    for engine in [Docker::find(), Docker::find_newer()].into_iter().flatten() {
+    for engine in [Engine::docker(), Engine::docker_on_containerd()] {
         assert!(engine.pull(&name).contains(digest.trim()));
     }
 }
 
+#[needs(registry, skopeo)]
 #[test]
 fn a_push_that_is_killed_leaves_no_tag_and_is_not_in_vain() {
-    let Some(registry) = Registry::find("killed") else {
-        return;
-    };
+    let registry = Registry::find("killed");
     let app = App::new(24 << 20);
     let name = registry.reference("1");
     let mut child = app
@@ -207,11 +204,11 @@ fn a_push_that_is_killed_leaves_no_tag_and_is_not_in_vain() {
     assert!(registry.manifest("1").is_some());
 }
 
+#[needs(registry, skopeo)]
 #[test]
 fn layers_of_a_base_image_are_taken_over() {
-    let (Some(registry), Some(below)) = (Registry::find("above"), Registry::find("below")) else {
-        return;
-    };
+    let registry = Registry::find("above");
+    let below = Registry::find("below");
     let base = App::new(1 << 20);
     let pushed = succeed(&mut base.command(&["push", &below.reference("1"), "-e", "BASE=1"]));
     let pushed = String::from_utf8(pushed).unwrap();
@@ -233,11 +230,10 @@ fn layers_of_a_base_image_are_taken_over() {
     assert_eq!(above[..below.len()], below[..]);
 }
 
+#[needs(registry, skopeo)]
 #[test]
 fn platforms_of_several_machines_share_a_tag() {
-    let Some(registry) = Registry::find("index") else {
-        return;
-    };
+    let registry = Registry::find("index");
     let name = registry.reference("1");
     let app = App::new(1 << 10);
     for arch in ["arm64", "amd64"] {
@@ -256,12 +252,10 @@ fn platforms_of_several_machines_share_a_tag() {
     assert_eq!(registry.manifest("1").unwrap(), before);
 }
 
+#[needs(registry_with_users)]
 #[test]
 fn a_registry_that_asks_who_comes_is_told() {
-    let Some(host) = peer::setting("STREAM_LAYERED_TEST_AUTH_REGISTRY", "a registry with users")
-    else {
-        return;
-    };
+    let host = peer::setting("STREAM_LAYERED_TEST_AUTH_REGISTRY");
     let app = App::new(1 << 10);
     let name = format!("{host}/stream-layered-test/auth-{}:1", std::process::id());
     let login = |auth: &str| {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use test_peers::needs;
 
 use crate::golden;
 use crate::support::peer;
@@ -161,11 +162,18 @@ fn the_next_release_is_planned_after_any_form_of_the_one_before() {
     let layout = first.archive("layout", &["--format", "oci", "-t", "app:1"]);
     assert_eq!(after(&layout), expected, "a layout's directory");
     assert_eq!(after(&format!("oci:{layout}:1")), expected);
-    if let Some(registry) = peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry") {
-        let reference = format!("{registry}/releases-{}:1", std::process::id());
-        succeed(&mut first.command(&["push", &reference, "--cmd", "app"]));
-        assert_eq!(after(&format!("docker://{reference}")), expected);
-    }
+}
+
+#[needs(registry)]
+#[test]
+fn the_next_release_is_planned_after_the_one_in_a_registry() {
+    let registry = peer::setting("STREAM_LAYERED_TEST_REGISTRY");
+    let (first, second) = (Release::new(FIRST), Release::new(SECOND));
+    let after = |previous: &str| second.plan(&["--format", "json", "--previous", previous]);
+    let expected = after(&first.archive("app.tar", &[]));
+    let reference = format!("{registry}/releases-{}:1", std::process::id());
+    succeed(&mut first.command(&["push", &reference, "--cmd", "app"]));
+    assert_eq!(after(&format!("docker://{reference}")), expected);
 }
 
 #[test]

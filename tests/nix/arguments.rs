@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use test_peers::needs;
 
 use super::Nix;
 use super::archive::Archive;
@@ -16,9 +17,10 @@ pub fn archive(nix: &Nix, attribute: &str) -> Archive {
     Archive::of(&nix.build(FILE, attribute))
 }
 
+#[needs(nix)]
 #[test]
 fn names_and_tags_are_known_without_a_build() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let known = nix.eval(FILE, "known");
     let plain = &known["plain"];
     assert_eq!(plain["imageName"], "plain");
@@ -39,9 +41,10 @@ fn names_and_tags_are_known_without_a_build() {
     );
 }
 
+#[needs(nix)]
 #[test]
 fn passthru_and_meta_are_kept() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let known = nix.eval(FILE, "known");
     let image = &known["passthru"];
     assert_eq!(image["own"], 1);
@@ -60,9 +63,10 @@ fn passthru_and_meta_are_kept() {
     );
 }
 
+#[needs(nix)]
 #[test]
 fn digests_are_taken_again_for_other_store_paths_only() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let known = nix.eval(FILE, "known");
     assert_eq!(
         known["sameDigests"],
@@ -71,9 +75,10 @@ fn digests_are_taken_again_for_other_store_paths_only() {
     assert_eq!(known["noDigests"], json!([true, true]));
 }
 
+#[needs(nix)]
 #[test]
 fn mistakes_are_refused_before_anything_is_built() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     for (attribute, words) in [
         ("unknown", "unexpected argument 'content'"),
         ("unknownOfArchive", "unexpected argument 'content'"),
@@ -92,9 +97,10 @@ fn mistakes_are_refused_before_anything_is_built() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn mistakes_that_only_the_build_can_see_are_told() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     for (attribute, words) in [
         (
             "contents",
@@ -121,9 +127,10 @@ fn mistakes_that_only_the_build_can_see_are_told() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn contents_are_one_package_a_list_or_a_path() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let one = archive(&nix, "contentsOne");
     assert_eq!(one.store_paths(), ["hello-2.12"]);
     let target = one.root()["/bin/hello"].target.clone().unwrap();
@@ -149,18 +156,20 @@ fn contents_are_one_package_a_list_or_a_path() {
     assert_eq!(merged["/etc/link"].target.as_deref(), Some("b"));
 }
 
+#[needs(nix)]
 #[test]
 fn config_is_passed_on_and_its_store_paths_are_in_the_image() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "config");
     assert_eq!(image.config["config"]["Labels"]["text"], "ünï \"code\"");
     assert_eq!(image.store_paths(), ["hello-2.12"]);
     assert_eq!(archive(&nix, "configNull").config["config"], Value::Null);
 }
 
+#[needs(nix)]
 #[test]
 fn architecture_is_the_package_sets_or_another() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let machine = if cfg!(target_arch = "aarch64") {
         "arm64"
     } else {
@@ -173,9 +182,10 @@ fn architecture_is_the_package_sets_or_another() {
     );
 }
 
+#[needs(nix)]
 #[test]
 fn created_is_a_time_now_or_a_flakes_date() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     for (attribute, expected) in [
         ("contentsOne", "1970-01-01T00:00:01+00:00"),
         ("created", "2024-02-29T10:34:56+00:00"),
@@ -196,9 +206,10 @@ fn created_is_a_time_now_or_a_flakes_date() {
     assert!(now.as_str() > "2024", "{now}");
 }
 
+#[needs(nix)]
 #[test]
 fn mtime_dates_the_files_of_store_paths() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let times = |attribute| -> Vec<String> {
         let mut times: Vec<String> = archive(&nix, attribute)
             .store()
@@ -213,9 +224,10 @@ fn mtime_dates_the_files_of_store_paths() {
     assert!(times("mtimeNow")[0].as_str() > "2024");
 }
 
+#[needs(nix)]
 #[test]
 fn uid_gid_and_names_own_the_files_of_store_paths() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "owner");
     assert!(
         image
@@ -232,9 +244,10 @@ fn uid_gid_and_names_own_the_files_of_store_paths() {
     assert!(String::from_utf8_lossy(&output.stdout).contains("alice/staff"));
 }
 
+#[needs(nix)]
 #[test]
 fn max_layers_counts_all_layers_and_loses_no_path() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "maxLayers");
     assert_eq!(image.diff_ids().len(), 3);
     let expected = [
@@ -247,9 +260,10 @@ fn max_layers_counts_all_layers_and_loses_no_path() {
     assert_eq!(image.store_paths(), expected);
 }
 
+#[needs(nix)]
 #[test]
 fn extra_commands_run_in_the_root() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "extraCommands");
     assert!(image.text("/var/data/file").starts_with("made in "));
     let root = image.root();
@@ -259,9 +273,10 @@ fn extra_commands_run_in_the_root() {
     assert!(root.values().all(|entry| entry.owner == "0/0"));
 }
 
+#[needs(nix)]
 #[test]
 fn fake_root_commands_set_owners_and_what_they_refer_to_is_in_the_image() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "fakeRootCommands");
     let root = image.root();
     assert_eq!(root["/home/alice"].owner, "1000/100");
@@ -271,9 +286,10 @@ fn fake_root_commands_set_owners_and_what_they_refer_to_is_in_the_image() {
     assert_eq!(image.store_paths(), ["hello-2.12"]);
 }
 
+#[needs(nix)]
 #[test]
 fn with_fakechroot_the_root_is_the_images() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "enableFakechroot");
     assert_eq!(image.text("/srv/data/where"), "/srv/data\n");
     let root = image.root();
@@ -282,9 +298,10 @@ fn with_fakechroot_the_root_is_the_images() {
     assert_eq!(names, ["/", "/srv", "/srv/data", "/srv/data/where"]);
 }
 
+#[needs(nix)]
 #[test]
 fn a_nix_database_knows_what_is_in_the_image() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "includeNixDB");
     let directory = tempfile::tempdir().unwrap();
     let status = Command::new("tar")
@@ -307,27 +324,30 @@ fn a_nix_database_knows_what_is_in_the_image() {
     assert_eq!(known, image.store_paths());
 }
 
+#[needs(nix)]
 #[test]
 fn without_store_paths_the_root_is_all() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "includeStorePaths");
     assert_eq!(image.diff_ids().len(), 1);
     let root = image.root();
     assert!(root.contains_key("/bin/hello") && !root.contains_key("/nix"));
 }
 
+#[needs(nix)]
 #[test]
 fn debug_says_how_layers_came_about() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = nix.build(FILE, "debug.conf.layersJsonFile");
     let log = nix.command().arg("log").arg(image).output().unwrap();
     let log = String::from_utf8_lossy(&log.stdout).into_owned();
     assert!(log.contains("hello-2.12"), "{log}");
 }
 
+#[needs(nix)]
 #[test]
 fn strategy_is_another_planner() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "strategy");
     assert_eq!(image.config["history"].as_array().unwrap().len(), 3);
     let bottom = image.config["history"][0]["comment"].as_str().unwrap();
@@ -338,9 +358,10 @@ fn strategy_is_another_planner() {
     );
 }
 
+#[needs(nix)]
 #[test]
 fn layering_pipeline_says_what_a_layer_is() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     for attribute in ["layeringPipeline", "layeringPipelineFile"] {
         let layers = read_json(&nix.build(FILE, &format!("{attribute}.conf.layersJsonFile")));
         let name = |path: &Value| path.as_str().unwrap()[44..].to_owned();
@@ -359,9 +380,10 @@ fn layering_pipeline_says_what_a_layer_is() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn layers_are_stable_and_the_image_carries_its_plan() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "stable");
     assert_eq!(image.store_paths(), ["bash-1", "glibc-2", "hello-2.12"]);
     let plan = |attribute: &str| {
@@ -381,9 +403,10 @@ fn layers_are_stable_and_the_image_carries_its_plan() {
     assert_eq!(plan("previous"), first, "nothing changed");
 }
 
+#[needs(nix)]
 #[test]
 fn build_image_has_one_layer_of_store_paths() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let base = Archive::read(&nix.build(FILE, "gzip"));
     let image = Archive::read(&nix.build(FILE, "buildImage"));
     assert!(image.diff_ids().starts_with(&base.diff_ids()));
@@ -401,18 +424,20 @@ fn build_image_has_one_layer_of_store_paths() {
     assert_eq!(plain.config["config"], Value::Null);
 }
 
+#[needs(nix)]
 #[test]
 fn labels_go_over_those_of_the_configuration() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let labels = archive(&nix, "labels").config["config"]["Labels"].take();
     assert_eq!(labels, json!({"a": "config", "b": "labels", "c": "labels"}));
     let alone = archive(&nix, "labelsAlone").config["config"].take();
     assert_eq!(alone, json!({"Labels": {"a": "b"}}));
 }
 
+#[needs(nix)]
 #[test]
 fn annotations_are_in_the_configuration_for_formats_that_have_them() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let conf = read_json(&nix.build(FILE, "annotations.conf"));
     assert_eq!(
         conf["annotations"],
@@ -425,9 +450,10 @@ fn annotations_are_in_the_configuration_for_formats_that_have_them() {
     );
 }
 
+#[needs(nix)]
 #[test]
 fn owners_and_modes_are_data() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let root = archive(&nix, "ownersAndModes").root();
     let entry = |path: &str| (root[path].owner.as_str(), root[path].mode.as_str());
     assert_eq!(entry("/"), ("0/0", "drwx--x--x"));
@@ -442,9 +468,10 @@ fn owners_and_modes_are_data() {
     assert_eq!(alone["/tmp"].mode, "drwxrwxrwt");
 }
 
+#[needs(nix)]
 #[test]
 fn digests_change_no_byte() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let (with, without) = (
         nix.build(FILE, "digestsOn.conf"),
         nix.build(FILE, "digestsOff.conf"),

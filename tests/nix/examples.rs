@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use test_peers::needs;
 
 use super::Nix;
 use super::archive::Archive;
-use crate::support::docker::{Docker, Loaded};
+use crate::support::engine::{Engine, LoadedImage};
 use crate::support::peer;
 
 const FILE: &str = "examples.nix";
 
-fn peers() -> Option<(Nix, Docker)> {
-    Some((Nix::find()?, Docker::find()?))
+fn peers() -> (Nix, Engine) {
+    (Nix::find(), Engine::docker())
 }
 
 fn stream(nix: &Nix, attribute: &str) -> Archive {
@@ -24,17 +25,19 @@ fn file(nix: &Nix, attribute: &str) -> Archive {
     Archive::read(&nix.build(FILE, attribute))
 }
 
+#[needs(nix, docker)]
 #[test]
 fn a_program_is_found_on_the_root() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load_from(&nix.build(FILE, "helloOnRoot"));
     assert_eq!(image.name, "hello:latest");
     assert_eq!(image.run(&[], &[]), "Hello, world!\n");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn without_store_paths_a_program_runs_on_the_machine_s_store() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     for attribute in ["helloOnRootNoStore", "helloOnRootNoStoreFakechroot"] {
         let image = nix.build(FILE, attribute);
         assert!(
@@ -54,9 +57,10 @@ fn without_store_paths_a_program_runs_on_the_machine_s_store() {
     }
 }
 
+#[needs(nix, docker)]
 #[test]
 fn the_tag_without_one_is_known_before_the_build() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     for (attribute, is_stream) in [
         ("bashNoTagLayered", false),
         ("bashNoTagStreamLayered", true),
@@ -76,23 +80,16 @@ fn the_tag_without_one_is_known_before_the_build() {
     }
 }
 
+#[needs(nix, docker, docker_on_containerd)]
 #[test]
 fn archives_load_compressed_and_not() {
-    let Some((nix, docker)) = peers() else { return };
-    let newer = Docker::find_newer();
+    let (nix, docker) = peers();
+    let newer = Engine::docker_on_containerd();
     for (attribute, kind, docker) in [
-        (
-            "bashLayeredUncompressed",
-            "application/x-tar",
-            Some(&docker),
-        ),
-        ("layered-image", "application/gzip", Some(&docker)),
+        ("bashLayeredUncompressed", "application/x-tar", &docker),
+        ("layered-image", "application/gzip", &docker),
         // Docker 20.10 does not know zstd.
-        (
-            "bashLayeredZstdCompressed",
-            "application/zstd",
-            newer.as_ref(),
-        ),
+        ("bashLayeredZstdCompressed", "application/zstd", &newer),
     ] {
         let archive = nix.build(FILE, attribute);
         // nixpkgs' mergeImages goes by this.
@@ -102,19 +99,16 @@ fn archives_load_compressed_and_not() {
             .output()
             .unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), kind);
-        if let Some(docker) = docker {
-            let image = docker.load(&archive);
-            assert_eq!(
-                image.run(&[], &["/bin/bash", "-c", "echo works"]),
-                "works\n"
-            );
-        }
+        let image = docker.load(&archive);
+        let says = ["/bin/bash", "-c", "echo works"];
+        assert_eq!(image.run(&[], &says), "works\n");
     }
 }
 
+#[needs(nix, docker)]
 #[test]
 fn another_user_can_use_the_store() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load(&nix.build(FILE, "bashLayeredWithUser"));
     let run = |command: &[&str]| image.run(&["-u", "somebody"], command);
     assert_eq!(
@@ -128,9 +122,10 @@ fn another_user_can_use_the_store() {
     assert_eq!(run(&["/bin/id", "-un"]), "somebody\n");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn nix_knows_the_contents_by_its_database() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load(&nix.build(FILE, "nixLayered"));
     let references = image.run(&[], &["nix-store", "-q", "--references", "/bin/bash"]);
     assert!(references.contains("-glibc-2"), "{references}");
@@ -139,9 +134,10 @@ fn nix_knows_the_contents_by_its_database() {
     assert!(roots.contains("-nix-1"), "{roots}");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn files_of_the_store_are_whole() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load(&nix.build(FILE, "filesInStore"));
     assert_eq!(image.run(&[], &[]), "some data");
     let output = image.try_run(&[], &["nix-store", "--verify", "--check-contents"]);
@@ -158,16 +154,17 @@ fn files_of_the_store_are_whole() {
     assert!(valid.contains("-myscript"), "{valid}");
 }
 
-fn script(image: &Loaded<'_>) -> String {
+fn script(image: &LoadedImage<'_>) -> String {
     image.inspect()["Config"]["Cmd"][0]
         .as_str()
         .unwrap()
         .to_owned()
 }
 
+#[needs(nix, docker)]
 #[test]
 fn a_server_serves() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let stream = nix.build(FILE, "serverStream");
     for image in [
         docker.load(&nix.build(FILE, "serverLayered")),
@@ -181,9 +178,10 @@ fn a_server_serves() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn created_now_is_not_the_start_of_1970() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = file(&nix, "unstableDateLayered");
     let created = image.config["created"].as_str().unwrap();
     assert!(!created.starts_with("1970"), "{created}");
@@ -196,9 +194,10 @@ fn created_now_is_not_the_start_of_1970() {
     );
 }
 
+#[needs(nix, docker)]
 #[test]
 fn extra_commands_are_seen_and_layers_are_shared() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load(&nix.build(FILE, "layered-image"));
     assert_eq!(image.run(&[], &[]), "Hello, world!\n");
     assert_eq!(image.run(&[], &["/bin/cat", "/extraCommands"]), "layered\n");
@@ -215,9 +214,10 @@ fn extra_commands_are_seen_and_layers_are_shared() {
     );
 }
 
+#[needs(nix, docker)]
 #[test]
 fn an_image_stands_on_another() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     for attribute in ["layered-on-top-layered", "layered-on-top"] {
         let image = docker.load(&nix.build(FILE, attribute));
         assert_eq!(image.run(&[], &[]), "layered\n", "{attribute}");
@@ -226,9 +226,10 @@ fn an_image_stands_on_another() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn archives_are_laid_out_as_nixpkgs_build_image_reads_them() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let archive = nix.build(FILE, "layered-image");
     let output = Command::new("tar")
         .arg("-tf")
@@ -248,9 +249,10 @@ fn archives_are_laid_out_as_nixpkgs_build_image_reads_them() {
     assert!(rest.contains(&"manifest.json"));
 }
 
+#[needs(nix, docker)]
 #[test]
 fn the_environment_is_the_base_images_and_the_images_own_over_it() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = nix.build(FILE, "environmentVariablesLayered");
     let config = Archive::of(&image).config;
     let variables: Vec<&str> = config["config"]["Env"]
@@ -272,9 +274,10 @@ fn the_environment_is_the_base_images_and_the_images_own_over_it() {
     );
 }
 
+#[needs(nix, docker)]
 #[test]
 fn the_number_of_layers_is_kept() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let two = docker.load(&nix.build(FILE, "two-layered-image"));
     assert_eq!(two.run(&[], &[]), "Hello, world!\n");
     let bulk = docker.load(&nix.build(FILE, "bulk-layer"));
@@ -294,18 +297,20 @@ fn the_number_of_layers_is_kept() {
     assert_eq!(on_top.run(&[], &["ls", "/bin/hello"]), "/bin/hello\n");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn only_what_the_root_refers_to_is_in_the_store() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load(&nix.build(FILE, "no-store-paths"));
     let store = image.run(&[], &["/bin/ls", "/nix/store"]);
     let names: Vec<&str> = store.lines().map(|path| &path[33..]).collect();
     assert_eq!(names, ["self-referential-busybox"]);
 }
 
+#[needs(nix, docker)]
 #[test]
 fn a_store_path_that_is_a_link_stays_one() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let link = nix.build(FILE, "symlink");
     let image = docker.load_from(&nix.build(FILE, "layeredStoreSymlink"));
     image.run(
@@ -318,16 +323,18 @@ fn a_store_path_that_is_a_link_stays_one() {
     );
 }
 
+#[needs(nix, docker)]
 #[test]
 fn a_name_has_a_registry_before_it() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load(&nix.build(FILE, "prefixedLayeredImage"));
     assert_eq!(image.name, "registry-1.docker.io/layered-image:latest");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn fake_root_commands_are_kept() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load(&nix.build(FILE, "layeredImageWithFakeRootCommands"));
     assert_eq!(
         image.run(&[], &["/bin/stat", "-c", "%u", "/home/alice"]),
@@ -336,9 +343,10 @@ fn fake_root_commands_are_kept() {
     assert_eq!(image.run(&[], &["/hello/bin/hello"]), "Hello, world!\n");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn fake_root_commands_see_the_image_s_root() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let root = stream(&nix, "imageViaFakeChroot").root();
     assert_eq!(root["/srv/data"].owner, "12345/12345");
     let names: Vec<&String> = root.keys().collect();
@@ -349,17 +357,19 @@ fn fake_root_commands_see_the_image_s_root() {
     assert_eq!(image.run(&[], &[]), "12345:12345\n");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn store_paths_belong_to_another_user() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load_from(&nix.build(FILE, "non-root-test"));
     assert_eq!(image.run(&[], &[]), "1000:1000\n");
     assert_eq!(image.run(&[], &["id", "-u"]), "1000\n");
 }
 
+#[needs(nix, docker)]
 #[test]
 fn a_path_beside_the_expression_is_contents() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load_from(&nix.build(FILE, "layered-image-with-path"));
     assert_eq!(
         image.run(&[], &["/bin/bash", "-c", "echo \"$(</hello.txt)\""]),
@@ -367,19 +377,19 @@ fn a_path_beside_the_expression_is_contents() {
     );
 }
 
+#[needs(nix, docker)]
 #[test]
 fn another_architecture_is_told() {
-    let Some((nix, docker)) = peers() else { return };
+    let (nix, docker) = peers();
     let image = docker.load_from(&nix.build(FILE, "layered-image-with-architecture"));
     assert_eq!(image.inspect()["Architecture"], "arm64");
 }
 
+#[needs(skopeo, nix)]
 #[test]
 fn skopeo_takes_the_archive() {
-    let Some(nix) = Nix::find() else { return };
-    let Some(skopeo) = peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo") else {
-        return;
-    };
+    let nix = Nix::find();
+    let skopeo = peer::program("STREAM_LAYERED_TEST_SKOPEO");
     let archive = nix.build(FILE, "bashLayeredUncompressed");
     let reference = format!("docker-archive:{}", archive.display());
     let output = Command::new(skopeo)

@@ -7,10 +7,11 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
+use test_peers::needs;
 
 use super::archive::Archive;
 use super::{Nix, program, stderr};
-use crate::support::docker::Docker;
+use crate::support::engine::Engine;
 use crate::support::program::stream_layered;
 
 /// The repository as a flake. What git does not know is not in it.
@@ -71,11 +72,11 @@ impl Nix {
     }
 }
 
+#[needs(docker, nix)]
 #[test]
 fn the_image_of_the_program_itself_runs() {
-    let (Some(nix), Some(docker)) = (Nix::find(), Docker::find()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let docker = Engine::docker();
     let result = nix.build_flake(&format!("{}#docker", repository()), &[]);
     let image = docker.load_from(&result);
     assert_eq!(
@@ -92,9 +93,10 @@ fn the_image_of_the_program_itself_runs() {
     assert_eq!(image.inspect()["Config"]["WorkingDir"], "/work");
 }
 
+#[needs(nix)]
 #[test]
 fn the_package_has_completions_and_a_manual_page() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let package = nix.build_flake(&repository(), &[]);
     for file in [
         "share/bash-completion/completions/stream-layered.bash",
@@ -107,9 +109,10 @@ fn the_package_has_completions_and_a_manual_page() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn the_flake_is_whole() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     nix.flake_succeeds(&["flake", "check", &repository()]);
     let shown = nix.flake_succeeds(&["flake", "show", "--json", &repository()]);
     check_outputs(&serde_json::from_str(&shown).unwrap());
@@ -117,9 +120,10 @@ fn the_flake_is_whole() {
     assert!(plan.contains("stream-layered-"), "{plan}");
 }
 
+#[needs(newer_nix)]
 #[test]
 fn a_newer_nix_evaluates_it_for_all_systems() {
-    let Some(nix) = Nix::find_new() else { return };
+    let nix = Nix::find_newer();
     nix.flake_succeeds(&[
         "flake",
         "check",
@@ -162,9 +166,10 @@ fn check_outputs(shown: &Value) {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn it_is_of_use_without_flakes() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let functions = nix.eval("without-flakes.nix", "functions");
     assert_eq!(
         functions,
@@ -180,11 +185,11 @@ fn it_is_of_use_without_flakes() {
     assert_eq!(nix.eval("without-flakes.nix", "same"), true);
 }
 
+#[needs(docker, nix)]
 #[test]
 fn example_static_binary_is_hardly_larger_than_the_binary() {
-    let (Some(nix), Some(docker)) = (Nix::find(), Docker::find()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let docker = Engine::docker();
     let result = nix.build_example("static-binary", "docker");
     let image = docker.load_as(&result, "example:static-binary");
     assert_eq!(image.run(&[], &[]), "Hello, world!\n");
@@ -203,11 +208,11 @@ fn example_static_binary_is_hardly_larger_than_the_binary() {
     );
 }
 
+#[needs(docker, nix)]
 #[test]
 fn example_service_serves_as_nobody() {
-    let (Some(nix), Some(docker)) = (Nix::find(), Docker::find()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let docker = Engine::docker();
     for (name, page) in [
         ("service", "<h1>It works</h1>\n"),
         ("service-on-base", "<h1>It works on a base</h1>\n"),
@@ -236,11 +241,11 @@ fn example_service_serves_as_nobody() {
     }
 }
 
+#[needs(docker, nix)]
 #[test]
 fn example_debug_shell_shares_its_layers() {
-    let (Some(nix), Some(docker)) = (Nix::find(), Docker::find()) else {
-        return;
-    };
+    let nix = Nix::find();
+    let docker = Engine::docker();
     let plain = nix.build_example("debug-shell", "docker");
     let debug = nix.build_example("debug-shell", "debug");
     let image = docker.load_as(&debug, "example:debug");
@@ -252,9 +257,10 @@ fn example_debug_shell_shares_its_layers() {
     assert!(debug.diff_ids().contains(&plain.diff_ids()[0]));
 }
 
+#[needs(nix)]
 #[test]
 fn a_result_stands_for_its_image() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let ours = nix.build("arguments.nix", "digestsOff");
     let of_nixpkgs = nix.build("arguments.nix", "resultOfNixpkgs");
     let expected = Command::new(&ours).arg("-q").output().unwrap().stdout;
@@ -302,9 +308,10 @@ fn a_result_stands_for_its_image() {
     );
 }
 
+#[needs(nix)]
 #[test]
 fn the_script_takes_nixpkgs_options() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let result = nix.build("arguments.nix", "digestsOn");
     for option in ["-t", "--repo_tag"] {
         let directory = tempfile::tempdir().unwrap();

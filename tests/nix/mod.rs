@@ -22,18 +22,20 @@ pub struct Nix {
 }
 
 impl Nix {
-    /// The Nix that is to be tested with; `None` where there is none, which is told.
-    pub fn find() -> Option<Self> {
-        Self::named("STREAM_LAYERED_TEST_NIX", "nix")
+    /// The Nix that is to be tested with.
+    pub fn find() -> Self {
+        Self::named("STREAM_LAYERED_TEST_NIX")
     }
 
     /// A newer one.
-    pub fn find_new() -> Option<Self> {
-        Self::named("STREAM_LAYERED_TEST_NIX_NEW", "a newer nix")
+    pub fn find_newer() -> Self {
+        Self::named("STREAM_LAYERED_TEST_NIX_NEW")
     }
 
-    fn named(variable: &str, name: &str) -> Option<Self> {
-        peer::program(variable, name).map(|program| Self { program })
+    fn named(variable: &str) -> Self {
+        Self {
+            program: peer::program(variable),
+        }
     }
 
     /// Builds an attribute of a file in this directory; gives its path in the store.

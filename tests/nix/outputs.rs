@@ -3,16 +3,18 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use test_peers::needs;
 
 use super::archive::Archive;
 use super::arguments::{FILE, archive, read_json};
 use super::{Nix, stderr};
-use crate::support::docker::Docker;
+use crate::support::engine::Engine;
 use crate::support::peer;
 
+#[needs(nix)]
 #[test]
 fn oci_is_a_layout_with_the_annotations() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let (manifest, _) = layout(&nix, "annotations.oci");
     let annotations = json!({"org.opencontainers.image.title": "An image"});
     assert_eq!(manifest["annotations"], annotations);
@@ -37,9 +39,10 @@ fn layout(nix: &Nix, attribute: &str) -> (Value, Value) {
     (manifest, config)
 }
 
+#[needs(nix)]
 #[test]
 fn oci_has_the_layers_of_the_base_image_below() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let image = archive(&nix, "onBase");
     let base = Archive::read(&nix.build(FILE, "gzip"));
     assert!(image.diff_ids().starts_with(&base.diff_ids()));
@@ -48,16 +51,17 @@ fn oci_has_the_layers_of_the_base_image_below() {
     assert_eq!(config["rootfs"]["diff_ids"], json!(image.diff_ids()));
 }
 
+#[needs(docker, docker_on_containerd, podman_socket, nix)]
 #[test]
 fn load_is_a_program_of_the_image() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let load = nix.build(FILE, "toLoad.load").join("bin/load-to-load");
     let streamed = archive(&nix, "toLoad").manifest["Config"].take();
     let id = format!(
         "sha256:{}\n",
         streamed.as_str().unwrap().replace(".json", "")
     );
-    for docker in [Docker::find(), Docker::find_newer()].into_iter().flatten() {
+    for docker in [Engine::docker(), Engine::docker_on_containerd()] {
         let name = format!("to-load:{}", std::process::id());
         let loaded = succeed(
             Command::new(&load)
@@ -68,12 +72,8 @@ fn load_is_a_program_of_the_image() {
         let image = docker.image(&name);
         assert_eq!(image.run(&[], &[]), "Hello, world!\n");
     }
-    let Some(podman) = peer::program("STREAM_LAYERED_TEST_PODMAN", "podman") else {
-        return;
-    };
-    let Some(host) = peer::setting("STREAM_LAYERED_TEST_PODMAN_HOST", "podman's socket") else {
-        return;
-    };
+    let podman = peer::program("STREAM_LAYERED_TEST_PODMAN");
+    let host = peer::setting("STREAM_LAYERED_TEST_PODMAN_HOST");
     succeed(
         Command::new(&load)
             .args(["--engine", "podman", "-t", "localhost/to-load:podman"])
@@ -85,9 +85,10 @@ fn load_is_a_program_of_the_image() {
     succeed(Command::new(&podman).args(["rmi", name]));
 }
 
+#[needs(nix)]
 #[test]
 fn load_and_push_do_not_wait_for_digests() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let needs = |attribute: &str| {
         let derivation = nix.eval(FILE, &format!("{attribute}.drvPath"));
         let mut command = nix.command();
@@ -112,15 +113,12 @@ fn load_and_push_do_not_wait_for_digests() {
     assert_eq!(conf["repo_tag"], format!("some:{}", tag.as_str().unwrap()));
 }
 
+#[needs(skopeo, registry, nix)]
 #[test]
 fn push_is_a_program_of_the_image() {
-    let Some(nix) = Nix::find() else { return };
-    let (Some(registry), Some(skopeo)) = (
-        peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry"),
-        peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo"),
-    ) else {
-        return;
-    };
+    let nix = Nix::find();
+    let registry = peer::setting("STREAM_LAYERED_TEST_REGISTRY");
+    let skopeo = peer::program("STREAM_LAYERED_TEST_SKOPEO");
     for attribute in ["digestsOn", "digestsOff", "onBase"] {
         let push = nix.build(FILE, &format!("{attribute}.push"));
         let program = push.join("bin").join(match attribute {
@@ -152,9 +150,10 @@ fn push_is_a_program_of_the_image() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn compressors_wrap_the_same_archive() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let plain = nix.build(FILE, "uncompressed");
     let expected = std::fs::read(&plain).unwrap();
     for (attribute, program) in [("gzip", "gzip"), ("zstd", "zstd")] {
@@ -173,9 +172,10 @@ fn compressors_wrap_the_same_archive() {
     assert!(stream.stdout == expected);
 }
 
+#[needs(nix)]
 #[test]
 fn plan_is_a_program_of_the_image() {
-    let Some(nix) = Nix::find() else { return };
+    let nix = Nix::find();
     let output = Command::new(nix.build(FILE, "plan").join("bin/plan-some"))
         .output()
         .unwrap();

@@ -5,18 +5,15 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::support::peer;
-use crate::support::program::{repository, stderr};
+use crate::support::program::{repository, succeed};
 
 /// Debian's hello and its closure as store paths, built by real Nix.
-pub fn hello() -> Option<&'static Path> {
-    static HELLO: OnceLock<Option<PathBuf>> = OnceLock::new();
-    HELLO
-        .get_or_init(|| {
-            peer::program("STREAM_LAYERED_TEST_NIX", "nix")?;
-            let tool = repository().join("tests/closures/debstore");
-            let output = Command::new(tool).arg("hello").output().unwrap();
-            assert!(output.status.success(), "{}", stderr(&output));
-            Some(String::from_utf8(output.stdout).unwrap().trim().into())
-        })
-        .as_deref()
+pub fn hello() -> &'static Path {
+    static HELLO: OnceLock<PathBuf> = OnceLock::new();
+    HELLO.get_or_init(|| {
+        peer::program("STREAM_LAYERED_TEST_NIX");
+        let tool = repository().join("tests/closures/debstore");
+        let output = succeed(Command::new(tool).arg("hello"));
+        String::from_utf8(output).unwrap().trim().into()
+    })
 }

@@ -2,7 +2,7 @@
 
 pub mod app;
 pub mod debian;
-pub mod docker;
+pub mod engine;
 pub mod peer;
 pub mod program;
 pub mod store_tree;

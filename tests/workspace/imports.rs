@@ -16,6 +16,7 @@ fn crates_import_only_what_lies_below_them() {
         ("oci", &[]),
         ("registry", &["oci"]),
         ("engine", &["image", "nix-compat", "oci"]),
+        ("test-peers", &[]),
         (
             "stream-layered",
             &[

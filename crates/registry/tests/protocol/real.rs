@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use registry::{
     Access, Arrival, Blob, Client, Content, Credential, Credentials, Document, Error, Options,
     PlainHttp, Push, PushOptions, RemoteBlob, Result, Summary,
 };
+use test_peers::needs;
 
 use crate::support::{Made, client, config, manifest, options};
 
@@ -32,28 +33,10 @@ impl Drop for Server {
     }
 }
 
-fn program() -> Option<PathBuf> {
-    if let Some(path) = env::var_os("STREAM_LAYERED_TEST_REGISTRY_SERVER") {
-        return Some(path.into());
-    }
-    let path = env::var_os("PATH")?;
-    let found = env::split_paths(&path)
-        .map(|dir| dir.join("docker-registry"))
-        .find(|path| path.is_file());
-    if found.is_none() {
-        assert!(
-            env::var_os("STREAM_LAYERED_REQUIRE_PEERS").is_none_or(|v| v != "1"),
-            "needs docker-registry"
-        );
-        println!("skipped: needs docker-registry");
-    }
-    found
-}
-
 impl Server {
-    /// Starts one with these further settings; none if there is no such program.
-    fn start(http: &str, further: &str) -> Option<Self> {
-        let program = program()?;
+    /// Starts one with these further settings.
+    fn start(http: &str, further: &str) -> Self {
+        let program = env::var("STREAM_LAYERED_TEST_REGISTRY_SERVER").unwrap();
         let dir = tempfile::tempdir().unwrap();
         // The port is free now, and most likely a moment later.
         let address = TcpListener::bind("127.0.0.1:0")
@@ -91,11 +74,11 @@ impl Server {
             .unwrap();
         for _ in 0..500 {
             if TcpStream::connect(&address).is_ok() {
-                return Some(Self {
+                return Self {
                     address,
                     child,
                     dir,
-                });
+                };
             }
             assert!(child.try_wait().unwrap().is_none(), "the registry ended");
             thread::sleep(Duration::from_millis(20));
@@ -104,7 +87,7 @@ impl Server {
         panic!("the registry does not answer on {address}");
     }
 
-    fn open() -> Option<Self> {
+    fn open() -> Self {
         Self::start("", "")
     }
 
@@ -164,9 +147,10 @@ fn holds(address: &str, client: &Client, digest: Digest, layers: &[&Made]) {
     }
 }
 
+#[needs(registry_server)]
 #[test]
 fn an_image_is_pushed_and_read_back() {
-    let Some(server) = Server::open() else { return };
+    let server = Server::open();
     let layers: Vec<_> = (0..6)
         .map(|seed| {
             if seed % 2 == 0 {
@@ -209,9 +193,10 @@ fn an_image_is_pushed_and_read_back() {
     assert_eq!((summary.mounted, summary.sent), (8, 0));
 }
 
+#[needs(registry_server)]
 #[test]
 fn blobs_are_sent_in_pieces() {
-    let Some(server) = Server::open() else { return };
+    let server = Server::open();
     let layers = [Made::known(1, 3_000_000), Made::unknown(2, 2_000_001)];
     let pieces = PushOptions {
         chunk_size: Some(700_000),
@@ -233,9 +218,10 @@ fn blobs_are_sent_in_pieces() {
     );
 }
 
+#[needs(registry_server)]
 #[test]
 fn platforms_and_artifacts_stand_beside_each_other() {
-    let Some(server) = Server::open() else { return };
+    let server = Server::open();
     let client = client();
     let reference: Reference = format!("{}/app:all", server.address).parse().unwrap();
     let repository = client.repository(&reference, Access::Push);
@@ -282,12 +268,10 @@ fn platforms_and_artifacts_stand_beside_each_other() {
     assert_eq!(manifests.len(), 2);
 }
 
+#[needs(registry_server)]
 #[test]
 fn only_the_right_password_is_let_in() {
-    let Some(server) = Server::start("", "auth: {htpasswd: {realm: test, path: HTPASSWD}}\n")
-    else {
-        return;
-    };
+    let server = Server::start("", "auth: {htpasswd: {realm: test, path: HTPASSWD}}\n");
     let layer = Made::unknown(1, 2_000_000);
     let attempt = |credentials: Credentials| {
         let client = Client::new(Options {
@@ -324,6 +308,7 @@ fn only_the_right_password_is_let_in() {
     assert_eq!(summary.sent, 0);
 }
 
+#[needs(registry_server)]
 #[test]
 fn tls_is_spoken_with_those_whose_authority_is_known() {
     let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/protocol/tls");
@@ -332,9 +317,7 @@ fn tls_is_spoken_with_those_whose_authority_is_known() {
         tls.join("server.pem").display(),
         tls.join("server.key").display()
     );
-    let Some(server) = Server::start(&http, "") else {
-        return;
-    };
+    let server = Server::start(&http, "");
     let layers = [Made::known(1, 3_000_000), Made::unknown(2, 2_000_001)];
     let attempt = |plain_http, ca_files| {
         let client = Client::new(Options {
@@ -372,9 +355,10 @@ fn tls_is_spoken_with_those_whose_authority_is_known() {
     attempt(PlainHttp::Never, vec![tls.join("ca.pem")]).unwrap();
 }
 
+#[needs(registry_server)]
 #[test]
 fn plain_http_is_not_taken_for_tls() {
-    let Some(server) = Server::open() else { return };
+    let server = Server::open();
     let client = Client::new(Options {
         plain_http: PlainHttp::Never,
         ..options()
@@ -431,9 +415,10 @@ fn breaking(server: &Server, after: &'static [u64]) -> String {
     address
 }
 
+#[needs(registry_server)]
 #[test]
 fn connections_that_break_are_made_good() {
-    let Some(server) = Server::open() else { return };
+    let server = Server::open();
     let layers = [Made::known(1, 3_000_000), Made::unknown(2, 2_000_001)];
     let address = breaking(
         &server,
@@ -453,9 +438,10 @@ fn connections_that_break_are_made_good() {
     );
 }
 
+#[needs(registry_server)]
 #[test]
 fn a_connection_that_always_breaks_leaves_no_tag_and_what_arrived_stays() {
-    let Some(server) = Server::open() else { return };
+    let server = Server::open();
     let layers = [Made::known(1, 300_000), Made::known(2, 3_000_000)];
     let one = || PushOptions {
         jobs: 1,
@@ -475,11 +461,11 @@ fn a_connection_that_always_breaks_leaves_no_tag_and_what_arrived_stays() {
     );
 }
 
+#[needs(registry_server)]
 #[test]
 fn a_base_image_is_copied_from_one_registry_to_the_next() {
-    let (Some(from), Some(to)) = (Server::open(), Server::open()) else {
-        return;
-    };
+    let from = Server::open();
+    let to = Server::open();
     let client = client();
     let layer = Made::known(1, 2_000_000);
     push(&from.address, &client, PushOptions::default(), &[&layer]).unwrap();

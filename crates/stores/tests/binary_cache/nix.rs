@@ -12,22 +12,11 @@ use nix_compat::{StoreDir, StorePath};
 use stores::LocalStore;
 use stores::binary_cache::Trust;
 use tempfile::TempDir;
+use test_peers::needs;
 
 use crate::made::open;
 use crate::server::{Answer, Server};
 use crate::shown::{outline, shown};
-
-/// Nix, where it is installed.
-fn nix() -> Option<String> {
-    let nix = std::env::var("STREAM_LAYERED_TEST_NIX").unwrap_or_else(|_| "nix".to_owned());
-    let runs = Command::new(&nix).arg("--version").output().is_ok();
-    if !runs {
-        let required = std::env::var("STREAM_LAYERED_REQUIRE_PEERS").is_ok_and(|v| v == "1");
-        assert!(!required, "nix is required, and not installed");
-        println!("skipped: needs nix");
-    }
-    runs.then_some(nix)
-}
 
 /// A store below a directory of its own, and a key.
 struct Store {
@@ -36,14 +25,14 @@ struct Store {
 }
 
 impl Store {
-    fn new() -> Option<Self> {
+    fn new() -> Self {
         let store = Self {
-            nix: nix()?,
+            nix: std::env::var("STREAM_LAYERED_TEST_NIX").unwrap(),
             directory: tempfile::tempdir().unwrap(),
         };
         let secret = store.nix(&["key", "generate-secret", "--key-name", "test-1"], None);
         fs::write(store.path("secret"), secret).unwrap();
-        Some(store)
+        store
     }
 
     fn path(&self, name: &str) -> String {
@@ -138,9 +127,10 @@ impl Store {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn closures_and_trees_equal_those_of_the_store() {
-    let Some(store) = Store::new() else { return };
+    let store = Store::new();
     let roots = [
         store.texts(),
         store.tree("tree", true),
@@ -168,9 +158,10 @@ fn closures_and_trees_equal_those_of_the_store() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn listings_of_nix_save_the_nars() {
-    let Some(store) = Store::new() else { return };
+    let store = Store::new();
     // A listing is JSON, so names have to be text; and one of seventy levels is too deep for it.
     let path = store.texts();
     let tree = store.tree("tree", true);
@@ -191,9 +182,10 @@ fn listings_of_nix_save_the_nars() {
     }
 }
 
+#[needs(nix)]
 #[test]
 fn paths_are_signed_in_the_store_or_later() {
-    let Some(store) = Store::new() else { return };
+    let store = Store::new();
     let root = store.texts();
     let unsigned = store.copy("unsigned", "compression=none", std::slice::from_ref(&root));
     let url = format!("file://{unsigned}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix_compat::narinfo::Compression;
 use stores::binary_cache::Environment;
+use test_peers::needs;
 
 use crate::made::{Made, open_in, path, some_nar};
 use crate::shown::{chain, shown};
@@ -31,35 +32,24 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Nothing where the program is not installed, unless a variable says where it is.
-    fn start(directory: &Path, arguments: &[&str]) -> Option<Self> {
-        let named = std::env::var("STREAM_LAYERED_TEST_S3S_FS");
-        let program = named.clone().unwrap_or_else(|_| "s3s-fs".to_owned());
+    fn start(directory: &Path, arguments: &[&str]) -> Self {
+        let program = std::env::var("STREAM_LAYERED_TEST_S3S_FS").unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let spawned = Command::new(program)
+        let process = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", &port.to_string()])
             .args(arguments)
             .arg(directory)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        let process = match spawned {
-            Ok(process) => process,
-            Err(error) => {
-                let required =
-                    std::env::var("STREAM_LAYERED_REQUIRE_PEERS").is_ok_and(|v| v == "1");
-                assert!(named.is_err() && !required, "cannot start s3s-fs: {error}");
-                println!("skipped: needs s3s-fs");
-                return None;
-            }
-        };
+            .spawn()
+            .unwrap();
         let endpoint = format!("127.0.0.1:{port}");
         let server = Self { process, endpoint };
         for _ in 0..600 {
             if TcpStream::connect(&server.endpoint).is_ok() {
-                return Some(server);
+                return server;
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -83,6 +73,7 @@ fn environment(variables: &[(&str, &str)]) -> Environment {
         .collect()
 }
 
+#[needs(s3s_fs)]
 #[test]
 fn a_public_bucket_needs_no_credentials() {
     let made = cache();
@@ -90,9 +81,7 @@ fn a_public_bucket_needs_no_credentials() {
     fs::create_dir_all(buckets.path().join("public/some")).unwrap();
     let folder = buckets.path().join("public/some/folder");
     std::os::unix::fs::symlink(made.path(), folder).unwrap();
-    let Some(server) = Server::start(buckets.path(), &[]) else {
-        return;
-    };
+    let server = Server::start(buckets.path(), &[]);
     let url = format!(
         "s3://public/some/folder?endpoint={}&scheme=http",
         server.endpoint
@@ -113,15 +102,14 @@ fn a_public_bucket_needs_no_credentials() {
     );
 }
 
+#[needs(s3s_fs)]
 #[test]
 fn a_private_bucket_wants_the_right_signature() {
     let made = cache();
     let buckets = tempfile::tempdir().unwrap();
     std::os::unix::fs::symlink(made.path(), buckets.path().join("private")).unwrap();
     let arguments = ["--access-key", KEY, "--secret-key", SECRET];
-    let Some(server) = Server::start(buckets.path(), &arguments) else {
-        return;
-    };
+    let server = Server::start(buckets.path(), &arguments);
     let url = format!(
         "s3://private?endpoint={}&scheme=http&region=eu-west-1",
         server.endpoint

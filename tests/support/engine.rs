@@ -1,4 +1,4 @@
-//! A Docker Engine.
+//! Engines that run, each with a client to talk to it.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,33 +8,49 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 
 use crate::support::peer;
-use crate::support::program::stderr;
+use crate::support::program::{stderr, succeed};
+
+/// Of containerd, for these tests.
+pub const NAMESPACE: &str = "stream-layered-test";
 
 /// An engine, and the client to talk to it.
-pub struct Docker {
+pub struct Engine {
     client: PathBuf,
     host: String,
 }
 
-impl Docker {
-    /// The engine that is to be tested with.
-    pub fn find() -> Option<Self> {
-        Self::at("STREAM_LAYERED_TEST_DOCKER_HOST", "a Docker Engine")
+impl Engine {
+    /// Docker with its own store.
+    pub fn docker() -> Self {
+        Self {
+            client: peer::program("STREAM_LAYERED_TEST_DOCKER"),
+            host: peer::setting("STREAM_LAYERED_TEST_DOCKER_HOST"),
+        }
     }
 
-    /// A newer one, which keeps images in containerd.
-    pub fn find_newer() -> Option<Self> {
-        Self::at(
-            "STREAM_LAYERED_TEST_CONTAINERD_DOCKER_HOST",
-            "a newer Docker Engine",
-        )
+    /// A newer Docker, which keeps images in containerd's store.
+    pub fn docker_on_containerd() -> Self {
+        Self {
+            client: peer::program("STREAM_LAYERED_TEST_DOCKER"),
+            host: peer::setting("STREAM_LAYERED_TEST_CONTAINERD_DOCKER_HOST"),
+        }
     }
 
-    fn at(variable: &str, name: &str) -> Option<Self> {
-        Some(Self {
-            client: peer::program("STREAM_LAYERED_TEST_DOCKER", "docker")?,
-            host: peer::setting(variable, name)?,
-        })
+    /// The API of podman.
+    pub fn podman() -> Self {
+        Self {
+            client: peer::program("STREAM_LAYERED_TEST_PODMAN"),
+            host: peer::setting("STREAM_LAYERED_TEST_PODMAN_HOST"),
+        }
+    }
+
+    /// containerd by itself.
+    pub fn containerd() -> Self {
+        let address = peer::setting("STREAM_LAYERED_TEST_CONTAINERD");
+        Self {
+            client: "ctr".into(),
+            host: format!("containerd://{address}"),
+        }
     }
 
     /// Where the engine listens.
@@ -42,39 +58,54 @@ impl Docker {
         &self.host
     }
 
+    /// A command of the engine's client.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.client);
+        if self.client.ends_with("podman") {
+            command.args(["--remote", "--url", &self.host]);
+        } else if let Some(address) = self.host.strip_prefix("containerd://") {
+            command.args(["--address", address, "--namespace", NAMESPACE]);
+        } else {
+            command.args(["--host", &self.host]);
+        }
+        command.args(words);
+        command
+    }
+
+    /// What a command of the client prints, which must succeed.
+    pub fn run(&self, words: &[&str]) -> String {
+        text(&mut self.command(words))
+    }
+
     /// An image that is there already; it is removed when this is dropped.
-    pub fn image(&self, name: &str) -> Loaded<'_> {
-        Loaded {
-            docker: self,
+    pub fn image(&self, name: &str) -> LoadedImage<'_> {
+        LoadedImage {
+            engine: self,
             name: name.to_owned(),
             reference: name.to_owned(),
         }
     }
 
     /// Loads an archive in a file, as `docker load < FILE` does.
-    pub fn load(&self, archive: &Path) -> Loaded<'_> {
-        self.loaded(
-            self.client()
-                .arg("load")
-                .stdin(File::open(archive).unwrap()),
-        )
+    pub fn load(&self, archive: &Path) -> LoadedImage<'_> {
+        self.loaded(self.command(&["load"]).stdin(File::open(archive).unwrap()))
     }
 
     /// Loads what a program writes, as `PROGRAM | docker load` does.
-    pub fn load_from(&self, program: &Path) -> Loaded<'_> {
+    pub fn load_from(&self, program: &Path) -> LoadedImage<'_> {
         let mut stream = Command::new(program)
             .arg("-q")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let pipe = stream.stdout.take().unwrap();
-        let loaded = self.loaded(self.client().arg("load").stdin(pipe));
+        let loaded = self.loaded(self.command(&["load"]).stdin(pipe));
         assert!(stream.wait().unwrap().success());
         loaded
     }
 
     /// The same under another name, for an image that shares its own with others.
-    pub fn load_as(&self, program: &Path, name: &str) -> Loaded<'_> {
+    pub fn load_as(&self, program: &Path, name: &str) -> LoadedImage<'_> {
         let output = Command::new(program)
             .args(["-q", "-t", name])
             .output()
@@ -87,16 +118,14 @@ impl Docker {
 
     /// Pulls an image, and takes it away again; gives what the engine said.
     pub fn pull(&self, name: &str) -> String {
-        let output = self.client().args(["pull", name]).output().unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        let removed = self.client().args(["rmi", "-f", name]).output().unwrap();
-        assert!(removed.status.success(), "{}", stderr(&removed));
-        String::from_utf8(output.stdout).unwrap()
+        let said = self.run(&["pull", name]);
+        self.run(&["rmi", "-f", name]);
+        said
     }
 
     /// The image that a `docker load` loads. Other tests may load another under the same name, so
     /// that it is given one of its own before they can, and loses that of the archive.
-    fn loaded(&self, load: &mut Command) -> Loaded<'_> {
+    fn loaded(&self, load: &mut Command) -> LoadedImage<'_> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let one_by_one = File::create(std::env::temp_dir().join("stream-layered-tests.lock"));
         let one_by_one = one_by_one.unwrap();
@@ -108,32 +137,26 @@ impl Docker {
         let name = name.unwrap_or_else(|| panic!("{text}")).to_owned();
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let reference = format!("stream-layered-test:{}-{count}", std::process::id());
-        self::text(self.client().args(["tag", &name, &reference]));
-        self::text(self.client().args(["rmi", "--no-prune", &name]));
-        Loaded {
-            docker: self,
+        self.run(&["tag", &name, &reference]);
+        self.run(&["rmi", "--no-prune", &name]);
+        LoadedImage {
+            engine: self,
             name,
             reference,
         }
     }
-
-    fn client(&self) -> Command {
-        let mut command = Command::new(&self.client);
-        command.env("DOCKER_HOST", &self.host);
-        command
-    }
 }
 
 /// An image in the engine, which is removed when it is dropped.
-pub struct Loaded<'a> {
-    docker: &'a Docker,
+pub struct LoadedImage<'a> {
+    engine: &'a Engine,
     /// The name and tag that it came with.
     pub name: String,
     /// Those that it has in the engine.
     reference: String,
 }
 
-impl Loaded<'_> {
+impl LoadedImage<'_> {
     /// Runs a container; gives what it prints.
     pub fn run(&self, options: &[&str], command: &[&str]) -> String {
         let output = self.try_run(options, command);
@@ -148,69 +171,45 @@ impl Loaded<'_> {
 
     /// Runs a container, which may fail.
     pub fn try_run(&self, options: &[&str], command: &[&str]) -> Output {
-        let mut client = self.docker.client();
-        client
-            .args(["run", "--rm", "--network", "none"])
-            .args(options);
-        client.arg(&self.reference).args(command).output().unwrap()
+        let mut run = self.engine.command(&["run", "--rm", "--network", "none"]);
+        run.args(options).arg(&self.reference).args(command);
+        run.output().unwrap()
     }
 
     /// Starts a container.
     pub fn start(&self, options: &[&str]) -> Container<'_> {
-        let mut client = self.docker.client();
-        client
-            .args(["run", "--detach", "--network", "none"])
-            .args(options)
-            .arg(&self.reference);
-        let output = client.output().unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        let id = String::from_utf8(output.stdout).unwrap().trim().to_owned();
+        let words = ["run", "--detach", "--network", "none"];
+        let mut run = self.engine.command(&words);
+        let id = text(run.args(options).arg(&self.reference));
         Container {
-            docker: self.docker,
-            id,
+            engine: self.engine,
+            id: id.trim().to_owned(),
         }
     }
 
     /// What the engine knows of the image.
     pub fn inspect(&self) -> Value {
-        let output = self
-            .docker
-            .client()
-            .args(["image", "inspect", &self.reference])
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        let mut list: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let list = self.ask(&["image", "inspect"]);
+        let mut list: Value = serde_json::from_str(&list).unwrap();
         list[0].take()
     }
 
     /// What `docker COMMAND IMAGE` prints.
     pub fn ask(&self, command: &[&str]) -> String {
-        let output = self
-            .docker
-            .client()
-            .args(command)
-            .arg(&self.reference)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{}", stderr(&output));
-        String::from_utf8(output.stdout).unwrap()
+        text(self.engine.command(command).arg(&self.reference))
     }
 }
 
-impl Drop for Loaded<'_> {
+impl Drop for LoadedImage<'_> {
     fn drop(&mut self) {
-        let _ = self
-            .docker
-            .client()
-            .args(["rmi", "--no-prune", &self.reference])
-            .output();
+        let words = ["rmi", "--no-prune", &self.reference];
+        let _ = self.engine.command(&words).output();
     }
 }
 
 /// A running container, which is removed when it is dropped.
 pub struct Container<'a> {
-    docker: &'a Docker,
+    engine: &'a Engine,
     id: String,
 }
 
@@ -237,29 +236,19 @@ impl Container<'_> {
     }
 
     fn try_exec(&self, command: &[&str]) -> Output {
-        self.docker
-            .client()
-            .arg("exec")
-            .arg(&self.id)
-            .args(command)
-            .output()
-            .unwrap()
+        let mut exec = self.engine.command(&["exec", &self.id]);
+        exec.args(command).output().unwrap()
     }
 }
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        let _ = self
-            .docker
-            .client()
-            .args(["rm", "--force", &self.id])
-            .output();
+        let words = ["rm", "--force", &self.id];
+        let _ = self.engine.command(&words).output();
     }
 }
 
 /// What a command prints, which must succeed.
 fn text(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", stderr(&output));
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(succeed(command)).unwrap()
 }
