@@ -15,7 +15,7 @@ use crate::support::engine::Engine;
 use crate::support::program::stream_layered;
 
 /// The repository as a flake. What git does not know is not in it.
-fn repository() -> String {
+pub fn repository() -> String {
     format!(
         "git+file://{}",
         crate::support::program::repository().display()
@@ -23,7 +23,7 @@ fn repository() -> String {
 }
 
 /// The package set that stands for nixpkgs, with the program in it.
-fn package_set() -> &'static Path {
+pub fn package_set() -> &'static Path {
     static COPY: OnceLock<PathBuf> = OnceLock::new();
     COPY.get_or_init(|| {
         let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("nixpkgs");

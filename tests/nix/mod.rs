@@ -6,7 +6,7 @@
 mod archive;
 mod arguments;
 mod examples;
-mod flake;
+pub mod flake;
 mod outputs;
 
 use crate::support::peer;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use image::docker_archive::Observer;
 use image::oci::{Destination, LayerBlob};
 use image::{Digest, Layer, LayerDigest};
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::console::say;
 
@@ -50,7 +50,7 @@ impl Progress {
 
 impl Observer for Progress {
     fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
-        let text = format!("{}, {}", layer.describe(), HumanBytes(digest.size));
+        let text = format!("{}, {}", layer.describe(), DecimalBytes(digest.size));
         self.bar.set_length(of as u64);
         self.bar.set_position(index as u64 + 1);
         if self.lines {
@@ -81,5 +81,5 @@ pub fn tell(repo_tags: &[String], image_id: &Digest, layers: usize, size: u64) {
         say!("{tag}");
     }
     say!("{image_id}");
-    say!("{layers} layers, {} ({size} bytes)", HumanBytes(size));
+    say!("{layers} layers, {} ({size} bytes)", DecimalBytes(size));
 }
