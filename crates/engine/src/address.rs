@@ -5,32 +5,25 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::Error;
+use net::SocketAddress;
 
-/// Where an engine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// A unix socket.
-    Unix(PathBuf),
-    /// A port of this machine's loopback.
-    Tcp(SocketAddr),
-}
+use crate::Error;
 
 /// A place to look for an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The place.
-    pub address: Address,
+    pub address: SocketAddress,
     /// The environment's variable that names it; none for the usual places.
     pub variable: Option<&'static str>,
 }
 
-/// All places, those of the environment first.
+/// The places that the environment names.
 ///
 /// # Errors
 ///
 /// A variable holds an address that is not spoken.
-pub fn candidates(env: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Candidate>, Error> {
+pub fn named(env: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Candidate>, Error> {
     let mut candidates = Vec::new();
     for variable in ["DOCKER_HOST", "CONTAINER_HOST"] {
         if let Some(text) = env(variable).filter(|text| !text.is_empty()) {
@@ -46,29 +39,30 @@ pub fn candidates(env: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Candidat
             });
         }
     }
+    Ok(candidates)
+}
+
+/// The sockets that Docker and podman usually have, root's and the user's.
+pub fn usual(env: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     let runtime = env("XDG_RUNTIME_DIR").map(PathBuf::from);
     let of_user = |name: &str| Some(runtime.as_ref()?.join(name));
-    let usual = [
+    let sockets = [
         Some(PathBuf::from("/var/run/docker.sock")),
         of_user("docker.sock"),
         of_user("podman/podman.sock"),
         Some(PathBuf::from("/run/podman/podman.sock")),
     ];
-    candidates.extend(usual.into_iter().flatten().map(|path| Candidate {
-        address: Address::Unix(path),
-        variable: None,
-    }));
-    Ok(candidates)
+    sockets.into_iter().flatten().collect()
 }
 
 /// Reads `unix:///path` and `tcp://127.0.0.1:2375`. Other machines are not for plain HTTP, which
 /// would give everyone on the way the engine.
-fn parse(text: &str) -> Result<Address, &'static str> {
+fn parse(text: &str) -> Result<SocketAddress, &'static str> {
     if let Some(path) = text.strip_prefix("unix://") {
         if !path.starts_with('/') {
             return Err("a socket's path starts with /");
         }
-        return Ok(Address::Unix(path.into()));
+        return Ok(SocketAddress::Unix(path.into()));
     }
     let Some(host) = text
         .strip_prefix("tcp://")
@@ -91,16 +85,7 @@ fn parse(text: &str) -> Result<Address, &'static str> {
             "only an engine on this machine is spoken to; `ssh -L` brings another one here",
         );
     }
-    Ok(Address::Tcp(SocketAddr::new(ip, port)))
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "{}", path.display()),
-            Self::Tcp(address) => write!(f, "tcp://{address}"),
-        }
-    }
+    Ok(SocketAddress::Tcp(SocketAddr::new(ip, port)))
 }
 
 impl fmt::Display for Candidate {
@@ -118,10 +103,10 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let tcp = |text: &str| Ok(Address::Tcp(text.parse().unwrap()));
+        let tcp = |text: &str| Ok(SocketAddress::Tcp(text.parse().unwrap()));
         assert_eq!(
             parse("unix:///a/b.sock"),
-            Ok(Address::Unix("/a/b.sock".into()))
+            Ok(SocketAddress::Unix("/a/b.sock".into()))
         );
         assert_eq!(parse("tcp://127.0.0.1:2375"), tcp("127.0.0.1:2375"));
         assert_eq!(parse("tcp://localhost:2375/"), tcp("127.0.0.1:2375"));
@@ -140,21 +125,24 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_comes_first() {
+    fn places() {
         let env = |name: &str| match name {
             "DOCKER_HOST" => Some("unix:///d".into()),
+            "CONTAINER_HOST" => Some("".into()),
             "XDG_RUNTIME_DIR" => Some("/run/user/7".into()),
             _ => None,
         };
-        let texts: Vec<String> = candidates(env)
+        let texts: Vec<String> = named(env)
             .unwrap()
             .iter()
             .map(Candidate::to_string)
             .collect();
+        assert_eq!(texts, ["DOCKER_HOST=/d"]);
+        let sockets = usual(env);
+        let sockets: Vec<_> = sockets.iter().map(|path| path.to_str().unwrap()).collect();
         assert_eq!(
-            texts,
+            sockets,
             [
-                "DOCKER_HOST=/d",
                 "/var/run/docker.sock",
                 "/run/user/7/docker.sock",
                 "/run/user/7/podman/podman.sock",

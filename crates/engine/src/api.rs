@@ -1,6 +1,6 @@
 //! An engine that speaks an HTTP API: Docker or podman.
 
-use crate::http::Client;
+use crate::client::Client;
 use crate::send::Archive;
 use crate::{Error, docker, podman};
 

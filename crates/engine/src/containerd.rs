@@ -3,12 +3,20 @@
 //! Its interface is gRPC; `ctr`, which is installed with it, speaks that. An import of an OCI
 //! archive takes blobs that are not in the archive from the content store, and unpacks the image,
 //! which fails where a layer is not there: so an image that was imported is whole.
+//!
+//! containerd calls `ctr` an unsupported tool for debugging, whose words may change with any
+//! release. Why it all the same? The interface below it would bring gRPC, protocol buffers and an
+//! asynchronous runtime, ten times the dependencies, for five calls; `ctr` is on every machine that
+//! has containerd, since both are one release. So its version is read, and a warning names one that
+//! was not tried.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::mem;
-use std::process::{self, Command, Stdio};
+use std::process::{self, Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use image::oci::{Documents, LayerBlob};
 use image::{Digest, Image, take_digests};
@@ -17,7 +25,8 @@ use oci::reference::full_name;
 
 use crate::load::{OciArchive, announce, believe, plain_blobs, promise};
 use crate::send::Archive;
-use crate::{Error, Loaded, Observer, Options, Tried};
+use crate::temporary_name::Owner;
+use crate::{Error, Loaded, Observer, Options, Timeouts, Tried};
 
 /// Where containerd listens unless the environment says otherwise.
 const ADDRESS: &str = "/run/containerd/containerd.sock";
@@ -25,34 +34,66 @@ const ADDRESS: &str = "/run/containerd/containerd.sock";
 /// The namespace, in the same case. Kubernetes has `k8s.io`.
 const NAMESPACE: &str = "default";
 
+/// Releases of `ctr` that were tried.
+const TRIED: [&str; 2] = ["1.6.", "2.1."];
+
+/// Name of an image while it is loaded, before its owner.
+const LOADING: &str = "stream-layered.invalid/loading:";
+
+/// How long `ctr` may take to end after it failed to read its input.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// A containerd that runs.
 pub(crate) struct Containerd {
     address: String,
     namespace: String,
     name: String,
+    /// The version of `ctr`, if it tells.
+    version: Option<String>,
+    timeouts: Timeouts,
 }
 
 impl Containerd {
-    /// Looks where `CONTAINERD_ADDRESS` says, in the namespace that `CONTAINERD_NAMESPACE` names.
-    pub(crate) fn find() -> Result<Self, Tried> {
+    /// Looks where `CONTAINERD_ADDRESS` says, in the namespace that `CONTAINERD_NAMESPACE` names,
+    /// for one that answers within some time.
+    pub(crate) fn find(
+        env: impl Fn(&str) -> Option<OsString>,
+        within: Duration,
+        timeouts: Timeouts,
+    ) -> Result<Self, Tried> {
         let setting = |name, default: &str| {
-            let set = env::var(name).ok().filter(|text| !text.is_empty());
-            set.unwrap_or_else(|| default.to_owned())
+            let set = env(name).and_then(|text| text.into_string().ok());
+            set.filter(|text| !text.is_empty())
+                .unwrap_or_else(|| default.to_owned())
         };
         let address = setting("CONTAINERD_ADDRESS", ADDRESS);
         let address = address.strip_prefix("unix://").unwrap_or(&address);
         let namespace = setting("CONTAINERD_NAMESPACE", NAMESPACE);
-        let containerd = Self {
+        let mut containerd = Self {
             name: format!("containerd at {address}, namespace {namespace}"),
             address: address.to_owned(),
             namespace,
+            version: None,
+            timeouts,
         };
         let tried = |why: String| Tried {
             place: address.to_owned(),
             why,
         };
-        match containerd.run("cannot ask for its version", &["version"]) {
-            Ok(_) => Ok(containerd),
+        // `ctr` waits ten seconds for a connection on its own, and for an answer for ever.
+        let (connect, total) = (format!("{within:?}"), format!("{:?}", within * 2));
+        let words = [
+            "--connect-timeout",
+            &connect,
+            "--timeout",
+            &total,
+            "version",
+        ];
+        match containerd.run("cannot ask for its version", &words) {
+            Ok(text) => {
+                containerd.version = client_version(&text);
+                Ok(containerd)
+            }
             Err(Error::Client { source, .. }) => Err(tried(format!("cannot run ctr: {source}"))),
             Err(Error::Refused { message, .. }) => Err(tried(message)),
             Err(error) => Err(tried(error.to_string())),
@@ -72,9 +113,13 @@ impl Containerd {
         options: Options,
         observer: &dyn Observer,
     ) -> Result<Loaded, Error> {
+        if let Some(warning) = self.version.as_deref().and_then(untried) {
+            observer.warning(&warning);
+        }
+        self.remove_names(Owner::is_gone);
         let names = mem::take(&mut image.repo_tags);
-        // Of this program alone, so that two that load the same image do not take it from each other.
-        let own = format!("stream-layered.invalid/loading:{}", process::id());
+        // Of this process alone, so that two that load the same image do not take it from each other.
+        let own = format!("{LOADING}{}", Owner::this_process());
         image.repo_tags = vec![own.clone()];
         let loaded = self.load_unnamed(image, trees, options, observer);
         let loaded = loaded.and_then(|loaded| {
@@ -138,6 +183,18 @@ impl Containerd {
         Ok(Loaded::new(image_id, layers, &left_out))
     }
 
+    /// Removes the temporary names of those whom `is_meant` names. A name that stays keeps its
+    /// image from being collected, and is no reason to fail.
+    pub(crate) fn remove_names(&self, is_meant: impl Fn(&Owner) -> bool) {
+        let names = self.run("cannot ask which images there are", &["images", "ls", "-q"]);
+        for name in names.unwrap_or_default().lines() {
+            let owner = name.strip_prefix(LOADING).and_then(Owner::parse);
+            if owner.is_some_and(|owner| is_meant(&owner)) {
+                let _ = self.run("cannot remove a name", &["images", "remove", name]);
+            }
+        }
+    }
+
     /// Digests of all blobs in the content store.
     fn blobs(&self) -> Result<BTreeSet<Digest>, Error> {
         let text = self.run("cannot ask which blobs there are", &["content", "ls", "-q"])?;
@@ -157,11 +214,12 @@ impl Containerd {
             .spawn()
             .map_err(client)?;
         if let Some(mut stdin) = child.stdin.take()
-            && let Err(error) = io::copy(&mut archive, &mut stdin)
-            && error.kind() != io::ErrorKind::BrokenPipe
+            && io::copy(&mut archive, &mut stdin).is_err()
         {
-            // What it has is no image; it need not look.
-            let _ = child.kill();
+            // What it has is no image. It sees the end of its input and says why it stopped, if
+            // it was the one that stopped.
+            drop(stdin);
+            stop(&mut child);
         }
         let output = child.wait_with_output().map_err(client)?;
         self.succeeded(WHAT, &output)
@@ -176,8 +234,9 @@ impl Containerd {
 
     /// Runs `ctr`, and gives what it prints.
     fn run(&self, what: &str, words: &[&str]) -> Result<String, Error> {
+        let timeout = format!("{:?}", self.timeouts.request);
         let output = self
-            .command(words)
+            .command(&[&["--timeout", &timeout], words].concat())
             .stdin(Stdio::null())
             .output()
             .map_err(|source| client_error(what, source))?;
@@ -201,10 +260,59 @@ impl Containerd {
     }
 }
 
+/// Waits for a process that has nothing more to do, and ends it if it goes on.
+fn stop(child: &mut Child) {
+    let start = Instant::now();
+    while start.elapsed() < LAST_WORDS {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    let _ = child.kill();
+}
+
+/// The version that `ctr version` gives of itself, before that of containerd.
+fn client_version(text: &str) -> Option<String> {
+    let lines = text.lines().map(str::trim);
+    let mut versions = lines.filter_map(|line| line.strip_prefix("Version:"));
+    let version = versions.next()?.trim().trim_start_matches('v');
+    (!version.is_empty()).then(|| version.to_owned())
+}
+
+/// A warning about a version that was not tried.
+fn untried(version: &str) -> Option<String> {
+    let is_tried = TRIED.iter().any(|release| version.starts_with(release));
+    (!is_tried).then(|| {
+        let tried = TRIED.map(|release| format!("{release}x")).join(" and ");
+        format!("ctr {version} was not tried with this program ({tried} were)")
+    })
+}
+
 fn client_error(what: &str, source: io::Error) -> Error {
     Error::Client {
         what: what.to_owned(),
         client: "ctr",
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_ctr_is_read_and_judged() {
+        let text = "Client:\n  Version:  1.6.20~ds1\n  Revision: x\n\nServer:\n  Version:  9\n";
+        assert_eq!(client_version(text).as_deref(), Some("1.6.20~ds1"));
+        assert_eq!(
+            client_version("Client:\n  Version:  v2.1.9\n").as_deref(),
+            Some("2.1.9")
+        );
+        assert_eq!(client_version(""), None);
+        assert_eq!(untried("1.6.20~ds1"), None);
+        assert_eq!(untried("2.1.9"), None);
+        let warning = untried("3.0.0").unwrap();
+        assert!(warning.contains("ctr 3.0.0 was not tried"), "{warning}");
     }
 }

@@ -1,13 +1,18 @@
 //! Which engine runs.
 
 use std::env;
+use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::address::{Address, Candidate, candidates};
+use net::SocketAddress;
+
+use crate::address::{self, Candidate};
 use crate::api::{Api, Store};
+use crate::client::Client;
 use crate::containerd::Containerd;
-use crate::http::Client;
-use crate::{Error, Kind, Tried, docker};
+use crate::{Engine, Error, Kind, Tried, docker};
 
 /// The engine that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,38 +27,172 @@ pub enum Choice {
     Containerd,
 }
 
-/// See [`crate::Engine::find`].
-pub(crate) fn find(choice: Choice) -> Result<Kind, Error> {
-    let wanted = name(choice);
-    let mut tried = Vec::new();
-    let places = match choice {
-        Choice::Containerd => Vec::new(),
-        Choice::Any | Choice::Docker | Choice::Podman => candidates(|name| env::var_os(name))?,
-    };
-    for candidate in places {
-        let why = match open(&candidate.address) {
-            Ok((engine, found)) => {
-                if choice == Choice::Any || choice == found {
-                    return Ok(Kind::Api(engine));
+/// The longest waits for an engine, each without a byte in either direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// In a search, for an engine that others can stand in for.
+    pub search: Duration,
+    /// In a search, for an engine that was named or is the last one left.
+    pub named: Duration,
+    /// For the answer to a small request.
+    pub request: Duration,
+    /// While an image is loaded.
+    pub load: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            // An engine that runs answers within milliseconds, a stopped one whose socket systemd
+            // holds open never.
+            search: Duration::from_secs(1),
+            // One that systemd starts when it is called takes seconds.
+            named: Duration::from_secs(20),
+            // Lists of images take an engine with a slow disk a while.
+            request: Duration::from_secs(120),
+            // podman and old Dockers say nothing while they unpack the layers.
+            load: Duration::from_secs(900),
+        }
+    }
+}
+
+/// A search for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the usual sockets,
+/// then for containerd.
+pub struct Search<'a> {
+    /// What is wanted.
+    pub choice: Choice,
+    /// Where variables are looked up.
+    pub environment: &'a dyn Fn(&str) -> Option<OsString>,
+    /// Where an engine is looked for that no variable names.
+    pub usual: Vec<PathBuf>,
+    /// The longest waits, in this search and with the engine that it finds.
+    pub timeouts: Timeouts,
+}
+
+impl Search<'_> {
+    /// A search in this process's environment.
+    pub fn new(choice: Choice) -> Self {
+        let environment = &|name: &str| env::var_os(name);
+        Self {
+            choice,
+            environment,
+            usual: address::usual(environment),
+            timeouts: Timeouts::default(),
+        }
+    }
+
+    /// Looks for the engine.
+    ///
+    /// # Errors
+    ///
+    /// None answers, or the one that the environment names does not.
+    pub fn run(&self) -> Result<Engine, Error> {
+        let mut tried = Vec::new();
+        // Places where somebody listens who has not answered yet, and their numbers in `tried`.
+        let mut silent = Vec::new();
+        for candidate in self.candidates()? {
+            // Who names an engine does not mean another one.
+            let is_binding = is_binding(&candidate, self.choice);
+            let within = if is_binding {
+                self.timeouts.named
+            } else {
+                self.timeouts.search
+            };
+            match self.open(&candidate.address, within) {
+                Ok(engine) => return Ok(engine),
+                Err(why) => {
+                    if matches!(why, NoAnswer::Silent(_)) {
+                        silent.push((tried.len(), candidate.address.clone()));
+                    }
+                    let place = candidate.to_string();
+                    let why = why.to_string();
+                    tried.push(Tried { place, why });
                 }
-                format!("is {}", name(found))
             }
-            Err(why) => why,
+            if is_binding {
+                return Err(self.failed(tried));
+            }
+        }
+        if matches!(self.choice, Choice::Any | Choice::Containerd) {
+            let within = match self.choice {
+                Choice::Containerd => self.timeouts.named,
+                _ => self.timeouts.search,
+            };
+            match Containerd::find(self.environment, within, self.timeouts) {
+                Ok(containerd) => return Ok(Engine(Kind::Containerd(containerd))),
+                Err(why) => tried.push(why),
+            }
+        }
+        // Nobody else is there: these may only be starting.
+        for (index, address) in silent {
+            match self.open(&address, self.timeouts.named) {
+                Ok(engine) => return Ok(engine),
+                Err(why) => tried[index].why = why.to_string(),
+            }
+        }
+        Err(self.failed(tried))
+    }
+
+    fn candidates(&self) -> Result<Vec<Candidate>, Error> {
+        if self.choice == Choice::Containerd {
+            return Ok(Vec::new());
+        }
+        let mut candidates = address::named(self.environment)?;
+        candidates.extend(self.usual.iter().map(|path| Candidate {
+            address: SocketAddress::Unix(path.clone()),
+            variable: None,
+        }));
+        Ok(candidates)
+    }
+
+    fn failed(&self, tried: Vec<Tried>) -> Error {
+        Error::NoEngine {
+            wanted: name(self.choice),
+            tried,
+        }
+    }
+
+    /// Connects, and asks what it is.
+    fn open(&self, address: &SocketAddress, within: Duration) -> Result<Engine, NoAnswer> {
+        let mut client = Client::new(address, self.timeouts);
+        let is_podman = client.is_podman(within).map_err(|error| match error {
+            ureq::Error::Timeout(_) => NoAnswer::Silent(within),
+            error => NoAnswer::Other(explain(&error)),
+        })?;
+        let found = if is_podman {
+            Choice::Podman
+        } else {
+            Choice::Docker
         };
-        let place = candidate.to_string();
-        tried.push(Tried { place, why });
-        // Who names an engine does not mean another one.
-        if is_binding(&candidate, choice) {
-            return Err(Error::NoEngine { wanted, tried });
+        let other = |found: Choice| self.choice != Choice::Any && self.choice != found;
+        if other(found) {
+            return Err(NoAnswer::Other(format!("is {}", name(found))));
         }
+        client.engine = format!("{} at {address}", name(found));
+        let store = if is_podman {
+            Store::Podman
+        } else {
+            let info = client
+                .get("cannot ask for its store", "/info", &[])
+                .map_err(|error| NoAnswer::Other(error.to_string()))?
+                .unwrap_or_default();
+            if docker::has_containerd_store(&info) {
+                Store::Containerd
+            } else {
+                Store::Classic
+            }
+        };
+        Ok(Engine(Kind::Api(Api { client, store })))
     }
-    if matches!(choice, Choice::Any | Choice::Containerd) {
-        match Containerd::find() {
-            Ok(containerd) => return Ok(Kind::Containerd(containerd)),
-            Err(why) => tried.push(why),
-        }
-    }
-    Err(Error::NoEngine { wanted, tried })
+}
+
+/// Why there is no engine at a place, in a few words.
+#[derive(Debug, thiserror::Error)]
+enum NoAnswer {
+    #[error("somebody listens there, but does not answer within {0:?}")]
+    Silent(Duration),
+    #[error("{0}")]
+    Other(String),
 }
 
 fn is_binding(candidate: &Candidate, choice: Choice) -> bool {
@@ -72,28 +211,6 @@ fn name(choice: Choice) -> &'static str {
         Choice::Podman => "podman",
         Choice::Containerd => "containerd",
     }
-}
-
-/// Connects, and asks what it is; an error is a few words.
-fn open(address: &Address) -> Result<(Api, Choice), String> {
-    let mut client = Client::new(address);
-    let is_podman = client.is_podman().map_err(|error| explain(&error))?;
-    let (name, choice, store) = if is_podman {
-        ("podman", Choice::Podman, Store::Podman)
-    } else {
-        let info = client
-            .get("cannot ask for its store", "/info", &[])
-            .map_err(|error| error.to_string())?
-            .unwrap_or_default();
-        let store = if docker::has_containerd_store(&info) {
-            Store::Containerd
-        } else {
-            Store::Classic
-        };
-        ("docker", Choice::Docker, store)
-    };
-    client.engine = format!("{name} at {address}");
-    Ok((Api { client, store }, choice))
 }
 
 /// Why no engine answers at a place, and what to do where that can be said.
@@ -127,7 +244,7 @@ mod tests {
     #[test]
     fn an_engine_that_is_named_is_the_only_one() {
         let candidate = |variable| Candidate {
-            address: Address::Unix("/a".into()),
+            address: SocketAddress::Unix("/a".into()),
             variable,
         };
         let docker = candidate(Some("DOCKER_HOST"));

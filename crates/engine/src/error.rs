@@ -1,6 +1,7 @@
 //! Why an image could not be loaded.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Why an image could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,18 @@ pub enum Error {
         engine: String,
         /// The connection's error.
         source: Box<ureq::Error>,
+    },
+    /// The engine does not answer, or stopped in the middle.
+    #[error(
+        "{what}: {engine} was silent for {within:?}; see whether it still works, or start it anew"
+    )]
+    Silent {
+        /// What was to be done.
+        what: String,
+        /// The engine.
+        engine: String,
+        /// How long it was waited for.
+        within: Duration,
     },
     /// The engine says no.
     #[error("{what}: {engine} says: {message}")]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use oci::Digest;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Error;
 use crate::api::Api;
@@ -106,11 +106,13 @@ impl Api {
         }
     }
 
-    /// All images.
-    pub(crate) fn list(&self) -> Result<Vec<Listed>, Error> {
+    /// All images, or those of a repository.
+    pub(crate) fn list(&self, repository: Option<&str>) -> Result<Vec<Listed>, Error> {
         const WHAT: &str = "cannot ask which images there are";
         let path = format!("{}/json", self.images());
-        let answer = self.client.get(WHAT, &path, &[])?.unwrap_or_default();
+        let filters = repository.map(|name| json!({"reference": [name]}).to_string());
+        let query: Vec<_> = filters.iter().map(|text| ("filters", &**text)).collect();
+        let answer = self.client.get(WHAT, &path, &query)?.unwrap_or_default();
         let images = answer.as_array().into_iter().flatten();
         images
             .map(|image| {

@@ -6,28 +6,29 @@
 
 mod address;
 mod api;
+mod client;
 mod containerd;
 mod detect;
 mod docker;
 mod error;
-mod http;
 mod inspect;
 mod load;
 mod missing_layers;
 mod podman;
 mod probe;
 mod send;
-mod socket;
+mod temporary_name;
 
 use image::Image;
 use nix_compat::tree::Trees;
 
-pub use detect::Choice;
+pub use detect::{Choice, Search, Timeouts};
 pub use error::{Error, Tried};
 pub use load::{Loaded, Observer, Options};
 
 use crate::api::Api;
 use crate::containerd::Containerd;
+use crate::temporary_name::Owner;
 
 /// An engine that runs.
 pub struct Engine(Kind);
@@ -40,13 +41,14 @@ pub(crate) enum Kind {
 
 impl Engine {
     /// Looks for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the sockets that
-    /// Docker and podman usually have, root's and the user's, then for containerd.
+    /// Docker and podman usually have, root's and the user's, then for containerd. One that does
+    /// not answer within a second is passed over, unless it was named or there is no other.
     ///
     /// # Errors
     ///
     /// None answers, or the one that the environment names does not.
     pub fn find(choice: Choice) -> Result<Self, Error> {
-        detect::find(choice).map(Self)
+        Search::new(choice).run()
     }
 
     /// The engine's name, and where it listens.
@@ -74,6 +76,16 @@ impl Engine {
         match &self.0 {
             Kind::Api(api) => load::load(api, image, trees, options, observer),
             Kind::Containerd(containerd) => containerd.load(image, trees, options, observer),
+        }
+    }
+
+    /// Removes what this process has in the engine for the time of a load. For a process that is
+    /// about to be stopped; [`load`](Self::load) itself leaves nothing.
+    pub fn remove_temporary_names(&self) {
+        let own = Owner::this_process();
+        match &self.0 {
+            Kind::Api(api) => probe::remove_probes(api, |owner| *owner == own),
+            Kind::Containerd(containerd) => containerd.remove_names(|owner| *owner == own),
         }
     }
 }

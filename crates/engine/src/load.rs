@@ -15,8 +15,9 @@ use crate::Error;
 use crate::api::{Api, Store};
 use crate::inspect::Inspected;
 use crate::missing_layers::present;
-use crate::probe::Probe;
+use crate::probe::{self, Probe};
 use crate::send::{Archive, send};
+use crate::temporary_name::Owner;
 
 /// How an image is loaded.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,9 @@ pub trait Observer: Sync {
 
     /// Some bytes were sent.
     fn bytes(&self, count: u64);
+
+    /// Something is not as it should be, though the image will be loaded all the same.
+    fn warning(&self, text: &str);
 
     /// The engine lacks a layer that it seemed to have: everything is sent now.
     fn again(&self);
@@ -103,6 +107,7 @@ pub(crate) fn load(
         image_id: Digest::of(&[]),
         id: Digest::of(&[]),
     };
+    probe::remove_probes(engine, Owner::is_gone);
     let loaded = loading.run(&names);
     image.repo_tags = names;
     loaded
@@ -155,7 +160,13 @@ impl Loading<'_> {
             Store::Classic | Store::Podman => None,
         };
         let left_out = match &probe {
-            Some(probe) => probe.present()?,
+            Some(probe) => probe.present()?.unwrap_or_else(|| {
+                self.observer.warning(&format!(
+                    "{} does not tell which layers it has; all are sent",
+                    self.engine.name()
+                ));
+                vec![false; self.layers.len()]
+            }),
             None => present(self.engine, &self.layers, known, names)?,
         };
         if left_out.contains(&true) {

@@ -8,11 +8,17 @@
 //! are there. Few manifests for many blobs, because each costs the store a few writes to disk. They
 //! say that they are attestations, which are not unpacked. As long as the index is there, it also
 //! keeps the blobs from being collected.
+//!
+//! Why not simply ask for the blobs? The engine has no request for that, and containerd's own
+//! socket below it belongs to root. It rests on how moby's `daemon/containerd` sums up
+//! `Manifests[].Size.Content`, as seen in Docker 28. If another version sums otherwise,
+//! [`Probe::present`] tells so instead of guessing, and all layers are sent.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
 use image::oci::LayerBlob;
-use image::tar::{BLOCK, Kind, Member, Owner, PaxRecords, end_of_archive, padding, write_header};
+use image::sink::WriteSink;
+use image::tar::ArchiveWriter;
 use oci::Digest;
 use oci::annotation::{ATTESTATION, CONTAINERD_NAME, REF_NAME, REFERENCE_DIGEST, REFERENCE_TYPE};
 use oci::layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, blob_path};
@@ -21,7 +27,11 @@ use oci::reference::full_name;
 use serde_json::{Value, json};
 
 use crate::Error;
-use crate::api::Api;
+use crate::api::{Api, Store};
+use crate::temporary_name::Owner;
+
+/// Repository of all probes; their tags begin with their owners.
+const REPOSITORY: &str = "stream-layered-probe";
 
 /// The size that a manifest gives of its first blob; the next ones double it. All else that counts
 /// is smaller, and sizes that were not taken from the manifest are no multiples of it.
@@ -42,8 +52,23 @@ pub(crate) struct Probe<'a> {
 impl<'a> Probe<'a> {
     /// Loads an index that asks for these blobs.
     pub(crate) fn new(engine: &'a Api, blobs: &[LayerBlob]) -> Result<Self, Error> {
-        let mut archive = Archive::default();
-        let config = archive.blob(b"{}");
+        let (archive, probe) = Self::build(engine, blobs).map_err(Error::Pipe)?;
+        engine
+            .client
+            .load(&format!("{}/load", engine.images()), Cursor::new(archive))?;
+        Ok(probe)
+    }
+
+    /// The index as an OCI archive.
+    fn build(engine: &'a Api, blobs: &[LayerBlob]) -> io::Result<(Vec<u8>, Self)> {
+        let mut sink = WriteSink::new(Vec::new());
+        let mut archive = ArchiveWriter::new(&mut sink, 1);
+        let add_blob = |archive: &mut ArchiveWriter<'_, _>, bytes: &[u8]| {
+            let digest = Digest::of(bytes);
+            archive.file(&blob_path(&digest), bytes)?;
+            io::Result::Ok(digest)
+        };
+        let config = add_blob(&mut archive, b"{}")?;
         let mut manifests = Vec::new();
         let mut entries = Vec::new();
         for group in blobs.chunks(BLOBS) {
@@ -58,7 +83,7 @@ impl<'a> Probe<'a> {
                 "layers": blobs.collect::<Vec<_>>(),
             });
             let text = manifest.to_string();
-            let digest = archive.blob(text.as_bytes());
+            let digest = add_blob(&mut archive, text.as_bytes())?;
             let size = text.len() as u64;
             let mut entry = descriptor(MANIFEST, &digest, size);
             entry["platform"] = json!({"architecture": "unknown", "os": "unknown"});
@@ -71,103 +96,82 @@ impl<'a> Probe<'a> {
         }
         let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries});
         let text = index.to_string();
-        let digest = archive.blob(text.as_bytes());
+        let digest = add_blob(&mut archive, text.as_bytes())?;
         // A name for each run, so that none deletes what another one asks.
-        let tag = format!("{}-{}", std::process::id(), &digest.hex()[..12]);
-        let name = format!("stream-layered-probe:{tag}");
+        let tag = format!("{}-{}", Owner::this_process(), &digest.hex()[..12]);
+        let name = format!("{REPOSITORY}:{tag}");
         let mut entry = descriptor(INDEX, &digest, text.len() as u64);
         entry["annotations"] = json!({
             CONTAINERD_NAME: full_name(&name),
             REF_NAME: tag,
         });
-        archive.member(
-            INDEX_FILE,
-            json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]})
-                .to_string()
-                .as_bytes(),
-        );
-        archive.member(LAYOUT_FILE, LAYOUT_TEXT.as_bytes());
-        engine
-            .client
-            .load("/images/load", Cursor::new(archive.finish()))?;
-        Ok(Self {
+        let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]});
+        archive.file(INDEX_FILE, index.to_string().as_bytes())?;
+        archive.file(LAYOUT_FILE, LAYOUT_TEXT.as_bytes())?;
+        archive.finish()?;
+        let probe = Self {
             engine,
             name,
             blobs: blobs.len(),
             manifests,
-        })
+        };
+        Ok((sink.into_inner(), probe))
     }
 
-    /// Which of the blobs are there.
-    pub(crate) fn present(&self) -> Result<Vec<bool>, Error> {
+    /// Which of the blobs are there; nothing where the engine's sums are not those of these blobs.
+    pub(crate) fn present(&self) -> Result<Option<Vec<bool>>, Error> {
         let image = self.engine.inspect(&self.name)?;
         let told = image.and_then(|image| image.manifests).unwrap_or_default();
         let mut present = Vec::with_capacity(self.blobs);
         for (digest, own) in &self.manifests {
-            let bits = told.get(digest).map_or(0, |told| bits(told.content, *own));
+            let Some(bits) = told.get(digest).and_then(|told| bits(told.content, *own)) else {
+                return Ok(None);
+            };
             let rest = (self.blobs - present.len()).min(BLOBS);
             present.extend((0..rest).map(|index| bits >> index & 1 == 1));
         }
-        Ok(present)
+        Ok(Some(present))
     }
 }
 
-/// Which blobs of a manifest are there, the first one in the lowest bit; none where the sum is not
-/// one of the manifest's sizes.
-fn bits(content: u64, own: u64) -> u64 {
-    match content.checked_sub(own) {
-        Some(sum) if sum.is_multiple_of(UNIT) && sum / UNIT < 1 << BLOBS => sum / UNIT,
-        _ => 0,
+/// Removes the probes of those whom `is_meant` names. One that stays is untidy, a few kilobytes,
+/// and no reason to fail.
+pub(crate) fn remove_probes(engine: &Api, is_meant: impl Fn(&Owner) -> bool) {
+    if engine.store != Store::Containerd {
+        return;
     }
+    for image in engine.list(Some(REPOSITORY)).unwrap_or_default() {
+        for name in &image.repo_tags {
+            let owner = name
+                .strip_prefix(REPOSITORY)
+                .and_then(|tag| Owner::parse(tag.strip_prefix(':')?));
+            if owner.is_some_and(|owner| is_meant(&owner)) {
+                remove(engine, name);
+            }
+        }
+    }
+}
+
+fn remove(engine: &Api, name: &str) {
+    let path = format!("{}/{name}", engine.images());
+    let _ = engine.client.delete("cannot remove a probe", &path);
+}
+
+/// Which blobs of a manifest are there, the first one in the lowest bit; nothing where the sum is
+/// not one of the manifest's sizes.
+fn bits(content: u64, own: u64) -> Option<u64> {
+    let sum = content.checked_sub(own)?;
+    (sum.is_multiple_of(UNIT) && sum / UNIT < 1 << BLOBS).then_some(sum / UNIT)
 }
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        // One that stays is untidy, a few kilobytes, and no reason to fail.
-        let path = format!("/images/{}", self.name);
-        let _ = self.engine.client.delete("cannot tidy up", &path);
+        remove(self.engine, &self.name);
     }
 }
 
 fn descriptor(media_type: &str, digest: &Digest, size: u64) -> Value {
     json!({"mediaType": media_type, "digest": digest.to_string(), "size": size})
-}
-
-/// A small OCI layout as a tar, in memory.
-#[derive(Default)]
-struct Archive(Vec<u8>);
-
-impl Archive {
-    fn blob(&mut self, bytes: &[u8]) -> Digest {
-        let digest = Digest::of(bytes);
-        self.member(&blob_path(&digest), bytes);
-        digest
-    }
-
-    fn member(&mut self, name: &str, bytes: &[u8]) {
-        let length = bytes.len() as u64;
-        let member = Member {
-            name: name.as_bytes(),
-            kind: Kind::File(length),
-            mode: 0o644,
-            mtime: 1,
-            owner: &Owner::root(),
-            pax: PaxRecords::new(),
-        };
-        write_header(&mut self.0, &member);
-        self.0.extend(bytes);
-        self.zeros(padding(length, BLOCK));
-    }
-
-    fn zeros(&mut self, count: u64) {
-        // Less than a record.
-        self.0.resize(self.0.len() + count as usize, 0);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.zeros(end_of_archive(self.0.len() as u64));
-        self.0
-    }
 }
 
 #[cfg(test)]
@@ -176,11 +180,11 @@ mod tests {
 
     #[test]
     fn the_sum_says_which_blobs_are_there() {
-        assert_eq!(bits(700, 700), 0);
-        assert_eq!(bits(700 + UNIT + (UNIT << 39), 700), 1 | 1 << 39);
+        assert_eq!(bits(700, 700), Some(0));
+        assert_eq!(bits(700 + UNIT + (UNIT << 39), 700), Some(1 | 1 << 39));
         // Sizes that the manifest did not give: nothing is known.
         for content in [0, 699, 701, 700 + 44_714_794, 700 + (UNIT << 40), u64::MAX] {
-            assert_eq!(bits(content, 700), 0, "{content}");
+            assert_eq!(bits(content, 700), None, "{content}");
         }
     }
 }

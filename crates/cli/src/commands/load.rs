@@ -132,6 +132,12 @@ impl Observer for Progress {
         }
     }
 
+    fn warning(&self, text: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| say!("warning: {text}"));
+        }
+    }
+
     fn again(&self) {
         if !self.quiet {
             self.bar.suspend(|| {

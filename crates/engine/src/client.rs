@@ -1,19 +1,16 @@
 //! Requests to an engine's API, and its answers as JSON.
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::io::{BufRead, BufReader, Read};
+use std::time::Duration;
 
+use net::{LocalSocket, SocketAddress};
 use serde_json::Value;
 use ureq::http::{Response, StatusCode};
-use ureq::unversioned::resolver::DefaultResolver;
-use ureq::{Agent, Body, SendBody};
+use ureq::{Body, SendBody};
 
-use crate::address::Address;
-use crate::socket::SocketConnector;
-use crate::{Error, podman};
+use crate::{Error, Timeouts, podman};
 
-/// Longest answer that is read, in bytes.
+/// Longest answer that is read, in bytes: the list of some hundred thousand images.
 const MAX_ANSWER: u64 = 256 << 20;
 
 /// The URL's host, for the request's form alone: where to connect is known.
@@ -21,32 +18,24 @@ const HOST: &str = "http://127.0.0.1";
 
 /// Speaks to one engine.
 pub struct Client {
-    agent: Agent,
-    deaf: Arc<AtomicBool>,
+    address: SocketAddress,
+    requests: LocalSocket,
+    /// For archives, after which an engine may be silent for long.
+    loads: LocalSocket,
+    timeouts: Timeouts,
     /// The engine's name in errors.
     pub engine: String,
 }
 
 impl Client {
     /// A client for the engine at this address. Nothing is sent yet.
-    pub fn new(address: &Address) -> Self {
-        let deaf = Arc::new(AtomicBool::new(false));
-        let connector = SocketConnector {
-            address: address.clone(),
-            deaf: Arc::clone(&deaf),
-        };
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .max_idle_connections(0)
-            .user_agent(concat!("stream-layered/", env!("CARGO_PKG_VERSION")))
-            .build();
+    pub fn new(address: &SocketAddress, timeouts: Timeouts) -> Self {
         Self {
-            agent: Agent::with_parts(config, connector, DefaultResolver::default()),
-            deaf,
+            requests: LocalSocket::new(address, timeouts.request),
+            loads: LocalSocket::new(address, timeouts.load),
+            timeouts,
             engine: format!("the engine at {address}"),
+            address: address.clone(),
         }
     }
 
@@ -54,9 +43,10 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Why nothing answers.
-    pub fn is_podman(&self) -> Result<bool, ureq::Error> {
-        let answer = self.agent.get(format!("{HOST}/_ping")).call()?;
+    /// Why nothing answers within that time.
+    pub fn is_podman(&self, within: Duration) -> Result<bool, ureq::Error> {
+        let socket = LocalSocket::new(&self.address, within);
+        let answer = socket.agent().get(format!("{HOST}/_ping")).call()?;
         if !answer.status().is_success() {
             return Err(ureq::Error::StatusCode(answer.status().as_u16()));
         }
@@ -74,13 +64,13 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Option<Value>, Error> {
-        let mut request = self.agent.get(format!("{HOST}{path}"));
+        let mut request = self.requests.agent().get(format!("{HOST}{path}"));
         for (name, value) in query {
             request = request.query(name, value);
         }
         let answer = request
             .call()
-            .map_err(|error| self.connection(what, error))?;
+            .map_err(|error| self.connection(what, error, self.timeouts.request))?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
@@ -90,7 +80,7 @@ impl Client {
             .with_config()
             .limit(MAX_ANSWER)
             .read_to_vec()
-            .map_err(|error| self.connection(what, error))?;
+            .map_err(|error| self.connection(what, error, self.timeouts.request))?;
         serde_json::from_slice(&bytes)
             .map(Some)
             .map_err(|error| self.answer(what, error.to_string()))
@@ -102,13 +92,13 @@ impl Client {
     ///
     /// The engine cannot be reached, or refuses.
     pub fn post(&self, what: &str, path: &str, query: &[(&str, &str)]) -> Result<(), Error> {
-        let mut request = self.agent.post(format!("{HOST}{path}"));
+        let mut request = self.requests.agent().post(format!("{HOST}{path}"));
         for (name, value) in query {
             request = request.query(name, value);
         }
         let answer = request
             .send_empty()
-            .map_err(|error| self.connection(what, error))?;
+            .map_err(|error| self.connection(what, error, self.timeouts.request))?;
         self.accept(what, answer).map(drop)
     }
 
@@ -119,10 +109,11 @@ impl Client {
     /// The engine cannot be reached, or refuses.
     pub fn delete(&self, what: &str, path: &str) -> Result<(), Error> {
         let answer = self
-            .agent
+            .requests
+            .agent()
             .delete(format!("{HOST}{path}"))
             .call()
-            .map_err(|error| self.connection(what, error))?;
+            .map_err(|error| self.connection(what, error, self.timeouts.request))?;
         self.accept(what, answer).map(drop)
     }
 
@@ -133,22 +124,20 @@ impl Client {
     /// The engine cannot be reached, or refuses the archive, or `archive` fails.
     pub fn load(&self, path: &str, archive: impl Read) -> Result<(), Error> {
         const WHAT: &str = "cannot load the image";
-        self.deaf.store(false, Ordering::Relaxed);
-        let mut archive = WhileHeard {
-            archive,
-            deaf: &self.deaf,
-        };
+        let within = self.timeouts.load;
+        let mut archive = self.loads.while_read(archive);
         let answer = self
-            .agent
+            .loads
+            .agent()
             .post(format!("{HOST}{path}"))
             .header("Content-Type", "application/x-tar")
             .send(SendBody::from_reader(&mut archive))
-            .map_err(|error| self.connection(WHAT, error))?;
+            .map_err(|error| self.connection(WHAT, error, within))?;
         let answer = self.accept(WHAT, answer)?;
         // Docker has said 200 by then, and tells what happens as a line of JSON each.
         let lines = BufReader::new(answer.into_body().into_reader());
         for line in lines.lines() {
-            let line = line.map_err(|error| self.connection(WHAT, error.into()))?;
+            let line = line.map_err(|error| self.connection(WHAT, error.into(), within))?;
             if let Ok(value) = serde_json::from_str::<Value>(&line)
                 && let Some(message) = value.get("error").and_then(Value::as_str)
             {
@@ -172,7 +161,14 @@ impl Client {
         Err(self.refused(what, message))
     }
 
-    fn connection(&self, what: &str, error: ureq::Error) -> Error {
+    fn connection(&self, what: &str, error: ureq::Error, within: Duration) -> Error {
+        if matches!(error, ureq::Error::Timeout(_)) {
+            return Error::Silent {
+                what: what.to_owned(),
+                engine: self.engine.clone(),
+                within,
+            };
+        }
         Error::Connection {
             what: what.to_owned(),
             engine: self.engine.clone(),
@@ -195,20 +191,5 @@ impl Client {
             engine: self.engine.clone(),
             why,
         }
-    }
-}
-
-/// Ends when nobody takes the bytes any more.
-struct WhileHeard<'a, R> {
-    archive: R,
-    deaf: &'a AtomicBool,
-}
-
-impl<R: Read> Read for WhileHeard<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.deaf.load(Ordering::Relaxed) {
-            return Ok(0);
-        }
-        self.archive.read(buffer)
     }
 }

@@ -1,0 +1,121 @@
+//! Names that images have in an engine while one is loaded, and what becomes of them when a run is
+//! killed: the next one removes the names of processes that are gone.
+
+use std::fmt;
+use std::fs;
+use std::process;
+
+use oci::Digest;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+/// The process that a temporary name belongs to. Its text fits into an image's tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Which processes its number counts among. An engine may be used by several machines, and by
+    /// containers that have processes of their own; nobody knows what runs elsewhere.
+    space: String,
+    pid: u32,
+    /// When it started, in ticks since the system's start: numbers are given again.
+    start: u64,
+}
+
+impl Owner {
+    /// This process. On systems without `/proc`, nobody removes its names but itself.
+    pub(crate) fn this_process() -> Self {
+        let pid = process::id();
+        Self {
+            space: process_space().unwrap_or_else(|| UNKNOWN.to_owned()),
+            pid,
+            start: start_of(pid).unwrap_or(0),
+        }
+    }
+
+    /// Reads what [`Display`](fmt::Display) writes, also where more follows after another `-`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('-');
+        Some(Self {
+            space: parts.next()?.to_owned(),
+            pid: parts.next()?.parse().ok()?,
+            start: parts.next()?.parse().ok()?,
+        })
+    }
+
+    /// Whether this process would see it, and it does not run any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        process_space().is_some_and(|space| space == self.space)
+            && match start_of(self.pid) {
+                Some(start) => start != self.start,
+                // Other users' processes may be hidden, which the system call tells.
+                None => !is_running(self.pid),
+            }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.space, self.pid, self.start)
+    }
+}
+
+/// The space of systems that do not tell.
+const UNKNOWN: &str = "unknown";
+
+/// The system's run and the namespace of processes, as eight characters.
+fn process_space() -> Option<String> {
+    let boot = fs::read("/proc/sys/kernel/random/boot_id").ok()?;
+    let namespace = fs::read_link("/proc/self/ns/pid").ok()?;
+    let text = [&boot, namespace.as_os_str().as_encoded_bytes()].concat();
+    Some(Digest::of(&text).hex()[..8].to_owned())
+}
+
+fn is_running(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
+}
+
+/// The field `starttime` of `/proc/PID/stat` (`man 5 proc`), the 22nd. The second one is the
+/// program's name in brackets, which may hold anything.
+fn start_of(pid: u32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let rest = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_read_back() {
+        let own = Owner::this_process();
+        assert_eq!(Owner::parse(&own.to_string()), Some(own.clone()));
+        assert_eq!(Owner::parse(&format!("{own}-0123456789ab")), Some(own));
+        for text in ["", "1", "a-b-c", "4242"] {
+            assert_eq!(Owner::parse(text), None, "{text}");
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn whose_process_is_gone_is_told_by_its_start() {
+        let own = Owner::this_process();
+        assert!(!own.is_gone());
+        let earlier = Owner {
+            start: own.start - 1,
+            ..own.clone()
+        };
+        assert!(earlier.is_gone(), "another one has its number now");
+        let never = Owner {
+            pid: 0,
+            ..own.clone()
+        };
+        assert!(never.is_gone());
+        let elsewhere = Owner {
+            space: "01234567".to_owned(),
+            ..earlier
+        };
+        assert!(!elsewhere.is_gone(), "what runs elsewhere is not known");
+    }
+}
