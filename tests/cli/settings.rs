@@ -273,3 +273,64 @@ fn the_number_of_layers_counts_all_of_them() {
         }
     }
 }
+
+/// Options that only an image of packages follows, with their default value where they have one.
+const PACKAGE_OPTIONS: [(&str, &str); 18] = [
+    ("--config", "{}"),
+    ("--cmd", "a"),
+    ("--entrypoint", "a"),
+    ("--env", "A=b"),
+    ("--label", "a=b"),
+    ("--user", "a"),
+    ("--workdir", "/"),
+    ("--expose", "80"),
+    ("--arch", "amd64"),
+    ("--created", "@1"),
+    ("--mtime", "@1"),
+    ("--owner", "0:0:root:root"),
+    ("--from-image", "a.tar"),
+    ("--inherit", "env"),
+    ("--strategy", "stable"),
+    ("--max-layers", "100"),
+    ("--layer", "a"),
+    ("--min-layer-size", "1000000"),
+];
+
+#[test]
+fn an_image_that_is_described_elsewhere_refuses_the_options_of_packages() {
+    const CONF: &str = "/nix/store/00000000000000000000000000000000-image-conf.json";
+    const SCRIPT: &str = "11111111111111111111111111111111-stream-image";
+    let root = store();
+    let script = Node::Text {
+        text: format!("#!/bin/sh\nexec stream-layered --conf {CONF} \"$@\"\n"),
+        exec: true,
+    };
+    root.add(SCRIPT, &script, Path::new(""));
+    let script = format!("/nix/store/{SCRIPT}");
+    for command in ["stream", "plan"] {
+        for (option, value) in PACKAGE_OPTIONS {
+            for subject in [&["--conf", CONF][..], &[&script]] {
+                let mut run = stream_layered();
+                run.arg(command).arg("--store").arg(root.path());
+                let line = fail(run.args([option, value]).args(subject), 2);
+                let says = format!("which {option} does not change");
+                assert!(line.contains(&says), "{command} {subject:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_key_that_is_given_by_mistake_is_not_shown() {
+    let root = store();
+    let secret = "c2VjcmV0".repeat(11);
+    let file = root.path().join("keys");
+    fs::write(&file, format!("cache-1:{secret}\n")).unwrap();
+    for key in [format!("cache-1:{secret}"), format!("@{}", file.display())] {
+        let mut run = stream_layered();
+        run.args(["--store", "file:///nowhere", "--trusted-key", &key]);
+        let line = fail(run.arg(hello()), 1);
+        assert!(line.contains("cache-1"), "{line}");
+        assert!(!line.contains("c2VjcmV0"), "{line}");
+    }
+}

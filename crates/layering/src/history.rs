@@ -84,7 +84,7 @@ impl History {
     }
 
     /// Reads the JSON; what cannot be, or is of another version, is no history.
-    pub(crate) fn from_json(value: &Value) -> Option<Self> {
+    pub fn from_json(value: &Value) -> Option<Self> {
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let object = value.as_object()?;
         if object.get("version")?.as_u64()? != VERSION {

@@ -311,7 +311,8 @@ fn parse_path(text: &str) -> Result<StorePath, ParseStorePathError> {
 const CHANGES_WITH: &str = "changes with ";
 
 impl Reason {
-    fn parse(text: &str) -> Self {
+    /// Reads the text that a reason prints; [`Reason::Other`] where it is none of these.
+    pub fn parse(text: &str) -> Self {
         [
             Self::Popular,
             Self::Large,

@@ -84,7 +84,7 @@ impl PlanGraph {
     }
 
     /// Reads the JSON for a plan of so many paths.
-    pub(crate) fn from_json(value: &Value, paths: usize) -> Option<Self> {
+    pub fn from_json(value: &Value, paths: usize) -> Option<Self> {
         let texts = value.as_array().filter(|texts| texts.len() == paths)?;
         let mut graph = Self {
             sizes: Vec::with_capacity(paths),

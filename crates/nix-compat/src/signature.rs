@@ -25,11 +25,16 @@ pub struct Signature {
     bytes: [u8; 64],
 }
 
-/// A text that is no key or no signature.
+/// Longest text that is taken for the name of a key, in characters. A key alone, without a name, is
+/// longer: 43 characters of base 64 at least.
+const MAX_NAME: usize = 40;
+
+/// A text that is no key or no signature. Only its name is kept: the text may be a secret key, given
+/// by mistake, and errors are printed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no {what}: a name, `:` and {bytes} bytes in base 64 were expected")]
+#[error("`{name}` is not a {what}: expected a name, `:` and {bytes} bytes in base64")]
 pub struct ParseKeyError {
-    text: String,
+    name: String,
     what: &'static str,
     bytes: usize,
 }
@@ -45,6 +50,13 @@ pub fn fingerprint<'a>(
     let mut references: Vec<&str> = references.into_iter().map(StorePath::as_str).collect();
     references.sort_unstable();
     format!("1;{path};{nar_hash};{nar_size};{}", references.join(","))
+}
+
+impl ParseKeyError {
+    /// What stands before the `:`; `…` if that is too long to be a name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
 }
 
 impl PublicKey {
@@ -100,7 +112,10 @@ fn parse<const N: usize>(
             Some((name.to_owned(), bytes.try_into().ok()?))
         })
         .ok_or_else(|| ParseKeyError {
-            text: text.chars().take(200).collect(),
+            name: match text.split_once(':').map_or(text, |(name, _)| name) {
+                name if name.chars().count() <= MAX_NAME => name.to_owned(),
+                _ => "…".to_owned(),
+            },
             what,
             bytes: N,
         })
@@ -127,5 +142,26 @@ impl fmt::Display for Signature {
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_does_not_show_a_secret_key() {
+        let secret = BASE64.encode(&[7; 64]);
+        for (text, name) in [
+            (format!("cache-1:{secret}"), "cache-1"),
+            (secret.clone(), "…"),
+            (format!("{secret}:{secret}"), "…"),
+            ("cache-1".to_owned(), "cache-1"),
+        ] {
+            let error = PublicKey::parse(&text).unwrap_err();
+            assert_eq!(error.name(), name);
+            let shown = format!("{error} {error:?}");
+            assert!(!shown.contains(&secret[..20]), "{shown}");
+        }
     }
 }

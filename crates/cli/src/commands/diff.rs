@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use crate::args::{DiffArgs, DiffFormat};
 use crate::output::console;
 use crate::platform;
-use crate::resolve::plan_label::{self, PlanSource};
+use crate::resolve::plan_source::PlanSource;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<()> {
     let architecture = platform::architecture(args.arch.as_deref())?;
+    let registry = args.registry.settings();
     let open = |source: &PlanSource| {
-        let plan = plan_label::open(source, &args.registry, &architecture);
+        let plan = source.open(&registry, &architecture);
         plan.with_context(|| format!("{source}"))
     };
     let (old, new) = (open(&args.old)?, open(&args.new)?);

@@ -18,27 +18,27 @@ use registry::{
     Repository,
 };
 
-use crate::args::PushArgs;
+use crate::args::{self, PushArgs};
 use crate::jobs::jobs;
 use crate::output::console::{self, say};
-use crate::output::oci_output::annotations;
 use crate::output::push_progress::{self, PushProgress};
-use crate::resolve::image::resolve_image;
+use crate::resolve::image::ResolvedImage;
 use crate::resolve::layer_keys::LayerKeys;
 use crate::resolve::registry_client;
-use crate::resolve::source;
 
 /// Runs the command.
 pub fn run(args: &PushArgs) -> Result<()> {
-    let client = registry_client::client(&args.image.registry)?;
-    let input = resolve_image(&args.image)?;
-    let annotations = annotations(&args.annotation, &input.annotations)?;
+    let settings = args.image.settings()?;
+    let client = registry_client::client(&settings.registry)?;
+    let input = ResolvedImage::new(&settings)?;
+    let mut annotations = input.annotations.clone();
+    annotations.extend(args::annotations(&args.annotation)?);
     if !args.quiet {
         for warning in &input.warnings {
             say!("warning: {warning}");
         }
     }
-    let memory = LayerKeys::open(&args.cache, &input);
+    let memory = LayerKeys::open(&args.cache.settings(), &input);
     let files = input.store.trees();
     let blobs = LayerBlobs::new(&input.image, files, args.compression, jobs(args.jobs))?;
     let blobs = memory.recall_blobs(blobs)?;
@@ -53,7 +53,8 @@ pub fn run(args: &PushArgs) -> Result<()> {
     let mut digest = None;
     let mut mount_from: Vec<Reference> = args.previous_image.clone();
     // Layers of the base image are taken over from where they are.
-    mount_from.extend(source::repository(&args.image.settings).cloned());
+    let base = settings.base.as_ref();
+    mount_from.extend(base.and_then(|base| base.source.reference()).cloned());
     for target in run.targets() {
         let pushed = run
             .push(&target, &mount_from)
@@ -144,7 +145,7 @@ impl PushRun<'_> {
             let digest = self.tag(&mut push, &repository, target, &documents)?;
             progress.progress.clear();
             if !self.args.quiet {
-                push_progress::tell(&sent);
+                push_progress::print_summary(&sent);
             }
             Ok(digest)
         })

@@ -10,20 +10,20 @@ use image::oci::LayerBlobs;
 use image::sink::WriteSink;
 use image::{Compression, Digest, Output};
 
-use crate::args::{FormatArg, StreamArgs};
+use crate::args::{self, FormatArg, StreamArgs};
 use crate::jobs;
 use crate::output::console::{self, say};
-use crate::output::oci_output;
+use crate::output::oci_output::OciOutput;
 use crate::output::output_file::OutputFile;
 use crate::output::progress::{self, Progress};
-use crate::resolve::image::{ResolvedImage, resolve_image};
+use crate::resolve::image::ResolvedImage;
 use crate::resolve::layer_keys::LayerKeys;
 use crate::usage::UsageError;
 
 /// Runs the command.
 pub fn run(args: &StreamArgs) -> Result<()> {
     match stream(args) {
-        Err(error) if console::reader_left(&error) => Ok(()),
+        Err(error) if console::is_closed_pipe(&error) => Ok(()),
         result => result,
     }
 }
@@ -47,14 +47,15 @@ fn stream(args: &StreamArgs) -> Result<()> {
         let usage = "--index adds the image to those of a layout; --format oci writes one";
         return Err(UsageError(usage.to_owned()).into());
     }
-    let mut input = resolve_image(&args.image)?;
+    let mut input = ResolvedImage::new(&args.image.settings()?)?;
     if !args.quiet {
         for warning in &input.warnings {
             say!("warning: {warning}");
         }
     }
-    let annotations = oci_output::annotations(&args.annotation, &input.annotations)?;
-    let mut memory = LayerKeys::open(&args.cache, &input);
+    let mut annotations = input.annotations.clone();
+    annotations.extend(args::annotations(&args.annotation)?);
+    let mut memory = LayerKeys::open(&args.cache.settings(), &input);
     let place = match &args.output {
         Some(path) if !is_directory => Some(OutputFile::create(path)?),
         _ => None,
@@ -88,11 +89,15 @@ fn stream(args: &StreamArgs) -> Result<()> {
             compression(args),
             jobs::jobs(args.jobs),
         )?)?;
+        let output = OciOutput {
+            annotations: &annotations,
+            verify: args.verify,
+            index: args.index,
+            quiet: args.quiet,
+        };
         let summary = match &args.output {
-            Some(directory) if is_directory => {
-                oci_output::write_layout(args, &annotations, &blobs, directory)?
-            }
-            _ => oci_output::write_archive(args, &annotations, &blobs, file()?)?,
+            Some(directory) if is_directory => output.layout(&blobs, directory)?,
+            _ => output.archive(&blobs, file()?)?,
         };
         let id = summary.documents.image_id;
         finish(
@@ -126,7 +131,7 @@ fn finish(
         place.finish()?;
     }
     if !args.quiet {
-        progress::tell(&input.image.repo_tags, image_id, layers, size);
+        progress::print_summary(&input.image.repo_tags, image_id, layers, size);
     }
     Ok(())
 }

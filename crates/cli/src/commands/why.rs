@@ -7,14 +7,15 @@ use indicatif::DecimalBytes;
 use nix_compat::StorePath;
 
 use crate::args::WhyArgs;
-use crate::commands::plan::Planned;
 use crate::output::console;
+use crate::resolve::plan::Planned;
 use crate::resolve::store::Store;
 
 /// Runs the command.
 pub fn run(args: &WhyArgs) -> Result<()> {
-    let store = Store::open(&args.image.store)?;
-    let planned = Planned::new(&args.image, &store)?;
+    let settings = args.image.settings()?;
+    let store = Store::open(&settings.store)?;
+    let planned = Planned::new(&settings, &store)?;
     let matching = matching(&planned, &args.what, &store)?;
     let explained: Vec<String> = matching
         .iter()
@@ -25,15 +26,15 @@ pub fn run(args: &WhyArgs) -> Result<()> {
 
 /// What is meant: a path, or all of a name.
 fn matching(planned: &Planned, what: &str, store: &Store) -> Result<Vec<StorePath>> {
-    let wanted = &planned.wanted;
+    let rooted = &planned.closure;
     if what.contains('/') {
         let path = store.resolve(what.as_ref())?;
-        if wanted.closure.node(&path).is_none() {
+        if rooted.closure.node(&path).is_none() {
             bail!("{path} is not in the closure");
         }
         return Ok(vec![path]);
     }
-    let paths = wanted.closure.paths().map(|info| &info.path);
+    let paths = rooted.closure.paths().map(|info| &info.path);
     let named = |path: &&StorePath| {
         let version = path
             .name()
@@ -44,7 +45,7 @@ fn matching(planned: &Planned, what: &str, store: &Store) -> Result<Vec<StorePat
         path.name() == what || path.base_name() == what || is_version
     };
     let mut paths: Vec<StorePath> = paths
-        .filter(|path| !wanted.hidden.contains(path))
+        .filter(|path| !rooted.hidden.contains(path))
         .filter(named)
         .cloned()
         .collect();
@@ -57,8 +58,8 @@ fn matching(planned: &Planned, what: &str, store: &Store) -> Result<Vec<StorePat
 
 /// The chain from a root, a line each, and the layer.
 fn explain(planned: &Planned, path: &StorePath) -> String {
-    let wanted = &planned.wanted;
-    let chain = layering::why(&wanted.closure, &wanted.hidden, path);
+    let rooted = &planned.closure;
+    let chain = layering::why(&rooted.closure, &rooted.hidden, path);
     let mut text = String::new();
     for (depth, path) in chain.iter().flatten().enumerate() {
         let branch = if depth == 0 { "" } else { "└ " };

@@ -12,54 +12,23 @@ mod root_layer;
 mod script;
 mod text;
 
-use std::path::PathBuf;
-
 use anyhow::Result;
-use clap::Subcommand;
 
-/// The steps.
-#[derive(Debug, Subcommand)]
-pub enum Step {
-    /// Links the files of `contents` into a directory, which becomes the image's root.
-    Link {
-        /// The directory, which is made.
-        directory: PathBuf,
-    },
-    /// Writes the layer of the image's root.
-    RootLayer {
-        /// The root as other steps made it; without, it is linked from `contents`.
-        directory: Option<PathBuf>,
-        /// What `fakeroot -s` has saved.
-        #[arg(long)]
-        fakeroot_state: Option<PathBuf>,
-    },
-    /// Prints the closure as `nix-store --load-db` reads it.
-    Registration,
-    /// Writes which store paths go into which layer, as nixpkgs' planners do.
-    Plan,
-    /// Writes the digests of the layers.
-    Digests,
-    /// Writes the image's configuration.
-    Conf,
-    /// Writes a script that runs stream-layered.
-    Script,
-    /// Writes a text.
-    Text,
-}
+use crate::args::NixStep;
 
 /// Runs a step.
-pub fn run(step: &Step) -> Result<()> {
+pub fn run(step: &NixStep) -> Result<()> {
     match step {
-        Step::Link { directory } => link::run(directory),
-        Step::RootLayer {
+        NixStep::Link { directory } => link::run(directory),
+        NixStep::RootLayer {
             directory,
             fakeroot_state,
         } => root_layer::run(directory.as_deref(), fakeroot_state.as_deref()),
-        Step::Registration => registration::run(),
-        Step::Plan => plan::run(),
-        Step::Digests => digests::run(),
-        Step::Conf => image_json::run(),
-        Step::Script => script::run(),
-        Step::Text => text::run(),
+        NixStep::Registration => registration::run(),
+        NixStep::Plan => plan::run(),
+        NixStep::Digests => digests::run(),
+        NixStep::Conf => image_json::run(),
+        NixStep::Script => script::run(),
+        NixStep::Text => text::run(),
     }
 }

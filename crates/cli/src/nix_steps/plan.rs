@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow};
 use image::base::BaseImage;
-use layering::{Closure, Pipeline, Plan, Request, Strategy};
+use layering::{Closure, Pipeline, Plan, Strategy};
 use serde::Deserialize;
 use serde_json::Value;
 use stores::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
-use crate::args::{DEFAULT_STRATEGY, RegistryArgs};
 use crate::output::console::say;
 use crate::platform;
-use crate::resolve::plan_label::{self, PlanSource};
-use crate::resolve::strategy;
+use crate::resolve::plan_request::{self, DEFAULT_STRATEGY, LayerRules};
+use crate::resolve::plan_source::PlanSource;
+use crate::resolve::registry_client::RegistrySettings;
 
 /// What says how to plan.
 #[derive(Debug, Deserialize)]
@@ -50,59 +50,35 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
     let store = LocalStore::below(Path::new("/"));
     let graph = Graph::parse(store.store_dir(), text, store.files())
         .context("the derivation's exportReferencesGraph.graph")?;
-    let closure = Closure::new(graph.paths).context("the closure is not whole")?;
-    let strategy = strategy(attributes)?;
-    let is_pipeline = matches!(strategy, Strategy::Pipeline(_));
-    // nixpkgs, too, counts no layers of a pipeline.
-    let max_store_layers = if is_pipeline {
-        0
-    } else {
-        store_layers(attributes)?
-    };
-    let request = Request {
-        hidden: graph.exclude,
+    let closure = Closure::new(graph.paths).context("the closure is incomplete")?;
+    let rules = LayerRules {
         previous: attributes.previous.clone().map(previous).transpose()?,
-        ..Request::new(strategy, max_store_layers)
+        ..LayerRules::new(strategy(attributes)?, attributes.max_layers)
     };
-    let plan = layering::plan(&closure, &request)?;
-    if !is_pipeline {
-        // A pipeline may leave paths out.
-        plan.check(&closure, &request.hidden)?;
-    }
-    Ok(plan)
+    let base_layers = match &attributes.from_image {
+        Some(file) if rules.has_limit() => BaseImage::open(file)?.layers.len(),
+        _ => 0,
+    };
+    let request = rules
+        .request(graph.exclude, base_layers)
+        .map_err(|error| anyhow!(error.text("maxLayers = ", "fromImage")))?;
+    crate::resolve::plan::plan(&closure, &request)
 }
 
-/// The plan of the release before, from a file or a directory.
+/// The plan of the previous image, from a file or a directory.
 fn previous(file: PathBuf) -> Result<Plan> {
-    let registry = RegistryArgs {
-        plain_http: false,
-        ca_file: Vec::new(),
-    };
     let source = PlanSource::from(file);
     let architecture = platform::architecture(None)?;
-    plan_label::open(&source, &registry, &architecture)
+    source
+        .open(&RegistrySettings::default(), &architecture)
         .with_context(|| format!("previous = {source}"))
 }
 
 /// `layeringPipeline` as a list, or as a file that holds it; else `strategy`.
 fn strategy(attributes: &PlanAttributes) -> Result<Strategy> {
     match &attributes.layering_pipeline {
-        None => strategy::named(attributes.strategy.as_deref().unwrap_or(DEFAULT_STRATEGY)),
-        Some(Value::String(file)) => strategy::pipeline_file(file),
+        None => plan_request::strategy(attributes.strategy.as_deref().unwrap_or(DEFAULT_STRATEGY)),
+        Some(Value::String(file)) => plan_request::pipeline_file(file),
         Some(list) => Ok(Strategy::Pipeline(Pipeline::from_json(&list.to_string())?)),
     }
-}
-
-/// The layers that the base image and the image's root leave.
-fn store_layers(attributes: &PlanAttributes) -> Result<usize> {
-    let base = attributes.from_image.as_deref().map(BaseImage::open);
-    let of_base = base.transpose()?.map_or(0, |base| base.layers.len());
-    let max = attributes.max_layers;
-    ensure!(
-        max > of_base + 1,
-        "maxLayers = {max}: {of_base} layers of fromImage and 1 of the image's root leave none for store paths; allow \
-         {} or more",
-        of_base + 2
-    );
-    Ok(max - of_base - 1)
 }

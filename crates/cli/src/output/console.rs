@@ -32,7 +32,7 @@ pub fn width() -> Option<usize> {
 
 /// Whether an image could not be written because its reader went away; `docker load` does before
 /// the padding at the end of an archive.
-pub fn reader_left(error: &anyhow::Error) -> bool {
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
     let of_output = error.chain().find_map(|cause| match cause.downcast_ref() {
         Some(image::Error::Output(error)) => Some(error),
         _ => None,

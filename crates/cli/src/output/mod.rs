@@ -2,8 +2,10 @@
 
 pub mod console;
 pub mod exit;
+pub mod load_progress;
 pub mod oci_output;
 pub mod output_file;
 pub mod plan_table;
 pub mod progress;
+pub mod progress_line;
 pub mod push_progress;

@@ -1,82 +1,55 @@
-//! What is told on standard error while an image is written, and at its end.
-
-use std::io::{IsTerminal as _, stderr};
-use std::time::Duration;
+//! What is shown while an image is written, and at its end.
 
 use image::docker_archive::Observer;
 use image::oci::{Destination, LayerBlob};
 use image::{Digest, Layer, LayerDigest};
-use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::DecimalBytes;
 
 use crate::output::console::say;
+use crate::output::progress_line::ProgressLine;
 
-/// Tells how far the writing of layers is: a bar on a terminal, a line a layer elsewhere.
-pub struct Progress {
-    bar: ProgressBar,
-    lines: bool,
-}
+/// Shows which layer is written.
+pub struct Progress(ProgressLine);
 
 impl Progress {
-    /// Tells nothing where `quiet`.
+    /// Shows nothing where `quiet`.
     pub fn new(quiet: bool) -> Self {
-        let terminal = stderr().is_terminal();
-        let bar = ProgressBar::with_draw_target(
-            None,
-            if quiet || !terminal {
-                ProgressDrawTarget::hidden()
-            } else {
-                ProgressDrawTarget::stderr()
-            },
-        );
-        if let Ok(style) =
-            ProgressStyle::with_template("{bar:30} layer {pos} of {len}  {elapsed}  {wide_msg}")
-        {
-            bar.set_style(style);
-        }
-        if terminal && !quiet {
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        Self {
-            bar,
-            lines: !quiet && !terminal,
-        }
+        Self(ProgressLine::new(quiet, "layer {pos} of {len}"))
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.0.clear();
     }
 }
 
 impl Observer for Progress {
     fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
         let text = format!("{}, {}", layer.describe(), DecimalBytes(digest.size));
-        self.bar.set_length(of as u64);
-        self.bar.set_position(index as u64 + 1);
-        if self.lines {
-            say!("layer {} of {of}: {text}", index + 1);
-        }
-        self.bar.set_message(text);
+        self.0.bar().set_length(of as u64);
+        self.0.bar().set_position(index as u64 + 1);
+        self.0
+            .log(format_args!("layer {} of {of}: {text}", index + 1));
+        self.0.bar().set_message(text);
     }
 }
 
 impl Destination for Progress {
     fn making(&self, index: usize, of: usize, layer: &Layer<'_>) {
         let text = layer.describe();
-        self.bar.set_length(of as u64);
-        if self.lines {
-            say!("layer {} of {of}: {text}", index + 1);
-        }
-        self.bar.set_message(text);
+        self.0.bar().set_length(of as u64);
+        self.0
+            .log(format_args!("layer {} of {of}: {text}", index + 1));
+        self.0.bar().set_message(text);
     }
 
     fn done(&self, _: usize, _: &LayerBlob, _: bool) {
-        self.bar.inc(1);
+        self.0.bar().inc(1);
     }
 }
 
-/// The lines that end a run: name, id and layers of the image.
-pub fn tell(repo_tags: &[String], image_id: &Digest, layers: usize, size: u64) {
+/// Prints the name, ID and size of the image that was written.
+pub fn print_summary(repo_tags: &[String], image_id: &Digest, layers: usize, size: u64) {
     for tag in repo_tags {
         say!("{tag}");
     }

@@ -1,46 +1,25 @@
-//! What is told on standard error while an image is pushed, and at its end.
+//! What is shown while an image is pushed, and at its end.
 
-use std::io::{IsTerminal as _, stderr};
-use std::time::Duration;
-
-use indicatif::{DecimalBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::DecimalBytes;
 use registry::{Arrival, Event, Observer, Summary};
 
 use crate::output::console::say;
+use crate::output::progress_line::ProgressLine;
 
-/// Tells what arrives: a bar on a terminal, a line for each blob that was sent elsewhere.
-pub struct PushProgress {
-    bar: ProgressBar,
-    lines: bool,
-}
+/// Shows which blobs have arrived.
+pub struct PushProgress(ProgressLine);
 
 impl PushProgress {
-    /// Tells nothing where `quiet`. `blobs` will arrive in all.
+    /// Shows nothing where `quiet`. The push has `blobs` blobs.
     pub fn new(quiet: bool, blobs: usize) -> Self {
-        let terminal = stderr().is_terminal();
-        let target = if quiet || !terminal {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr()
-        };
-        let bar = ProgressBar::with_draw_target(Some(blobs as u64), target);
-        if let Ok(style) =
-            ProgressStyle::with_template("{bar:30} {pos} of {len} blobs  {elapsed}  {wide_msg}")
-        {
-            bar.set_style(style);
-        }
-        if terminal && !quiet {
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        Self {
-            bar,
-            lines: !quiet && !terminal,
-        }
+        let line = ProgressLine::new(quiet, "{pos} of {len} blobs");
+        line.bar().set_length(blobs as u64);
+        Self(line)
     }
 
-    /// Takes the bar away.
+    /// Removes the bar.
     pub fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.0.clear();
     }
 }
 
@@ -48,36 +27,29 @@ impl Observer for PushProgress {
     fn event(&self, name: &str, event: &Event<'_>) {
         match event {
             Event::Sending { all, .. } => {
-                self.bar
-                    .set_message(format!("{} sent, {name}", DecimalBytes(*all)));
+                let text = format!("{} sent, {name}", DecimalBytes(*all));
+                self.0.bar().set_message(text);
             }
-            Event::Waiting { why } => {
-                if self.lines {
-                    say!("{name}: trying again: {why}");
-                } else {
-                    self.bar.suspend(|| say!("{name}: trying again: {why}"));
-                }
-            }
+            Event::Waiting { why } => self.0.note(format_args!("{name}: trying again: {why}")),
             Event::Arrived(arrived) => {
-                self.bar.inc(1);
-                if self.lines {
-                    match arrived.how {
-                        Arrival::Sent => {
-                            say!("{name}: sent, {}", DecimalBytes(arrived.size));
-                        }
-                        Arrival::Mounted => {
-                            say!("{name}: taken over, {}", DecimalBytes(arrived.size));
-                        }
-                        Arrival::Present => {}
+                self.0.bar().inc(1);
+                let size = DecimalBytes(arrived.size);
+                match arrived.how {
+                    Arrival::Sent => self.0.log(format_args!("{name}: sent, {size}")),
+                    Arrival::Mounted => {
+                        self.0.log(format_args!(
+                            "{name}: taken over from another repository, {size}"
+                        ));
                     }
+                    Arrival::Present => {}
                 }
             }
         }
     }
 }
 
-/// The line that ends a push.
-pub fn tell(layers: &Summary) {
+/// Prints what a push has sent.
+pub fn print_summary(layers: &Summary) {
     let mounted = match layers.mounted {
         0 => String::new(),
         mounted => format!("{mounted} taken over, "),

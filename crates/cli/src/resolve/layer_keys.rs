@@ -10,8 +10,16 @@ use image::oci::LayerBlobs;
 use image::{Image, Layer, LayerDigest, Promise, StoreLayer};
 use nix_compat::{NarHash, StorePath};
 
-use crate::args::CacheArgs;
 use crate::resolve::image::ResolvedImage;
+
+/// Where digests of layers are kept.
+#[derive(Debug, Clone)]
+pub struct CacheSettings {
+    /// Whether digests are read and kept at all.
+    pub is_used: bool,
+    /// The directory, if it is not the default one.
+    pub directory: Option<PathBuf>,
+}
 
 /// The cache, and the keys of one image's layers.
 pub struct LayerKeys {
@@ -22,12 +30,12 @@ pub struct LayerKeys {
 }
 
 impl LayerKeys {
-    /// Opens the cache that was asked for.
-    pub fn open(args: &CacheArgs, input: &ResolvedImage) -> Self {
-        let directory = if args.no_cache {
-            None
+    /// Opens the cache.
+    pub fn open(settings: &CacheSettings, input: &ResolvedImage) -> Self {
+        let directory = if settings.is_used {
+            settings.directory.clone().or_else(default_directory)
         } else {
-            args.cache.clone().or_else(default_directory)
+            None
         };
         let cache =
             directory.map_or_else(LayerCache::none, |directory| LayerCache::open(&directory));

@@ -1,11 +1,19 @@
-//! From what was typed to values: stores, closures, plans and images.
+//! From settings to values: stores, closures, plans and images. Each resolver takes a settings
+//! struct of its own and knows nothing of the command line's parser, so that the Nix side uses the
+//! same ones.
 
+pub mod base;
 pub mod closure;
 pub mod image;
-pub mod image_script;
+pub mod image_config;
+pub mod image_name;
+pub mod image_settings;
 pub mod layer_keys;
+pub mod plan;
 pub mod plan_label;
+pub mod plan_request;
+pub mod plan_source;
 pub mod registry_client;
 pub mod source;
 pub mod store;
-pub mod strategy;
+pub mod subject;

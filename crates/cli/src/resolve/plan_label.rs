@@ -1,82 +1,22 @@
 //! The plan that an image carries, so that the next release can be planned after the image alone.
 //!
 //! Which store paths are in which layer is in the `history` of every image that this program or
-//! nixpkgs made, a comment a layer. What else a plan knows is in a label, where the plan has
-//! something to remember.
+//! nixpkgs made, one comment for each layer. The rest of a plan is in a label, if the plan has a
+//! history of changes.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use image::base::BaseImage;
-use layering::Plan;
+use layering::{History, Plan, PlanGraph, Reason};
 use nix_compat::StoreDir;
-use oci::ReferenceError;
-use serde_json::{Map, Value, json};
-
-use crate::args::RegistryArgs;
-use crate::files;
-use crate::resolve::source::ImageSource;
+use serde_json::{Value, json};
 
 /// The label: the JSON of a plan without its layers.
 pub const LABEL: &str = "io.github.stream-layered.plan";
 
-/// Longest label, in bytes; a longer one leaves out what only people want to know.
+/// Longest label, in bytes. A longer one leaves out the graph, which only explains differences.
 const MAX_LABEL: usize = 64 * 1024;
 
-/// Where a plan is: a file that holds one, or an image that carries one.
-#[derive(Debug, Clone)]
-pub struct PlanSource {
-    text: String,
-    image: ImageSource,
-}
-
-impl FromStr for PlanSource {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(Self {
-            text: text.to_owned(),
-            image: text.parse()?,
-        })
-    }
-}
-
-impl fmt::Display for PlanSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-impl From<PathBuf> for PlanSource {
-    fn from(file: PathBuf) -> Self {
-        Self {
-            text: file.display().to_string(),
-            image: ImageSource::Archive(file),
-        }
-    }
-}
-
-/// Reads a plan; of an image for several platforms, that of `architecture`.
-pub fn open(source: &PlanSource, registry: &RegistryArgs, architecture: &str) -> Result<Plan> {
-    match &source.image {
-        ImageSource::Archive(file) if is_plan(file)? => {
-            let text = String::from_utf8(files::read_input(file)?).context("no UTF-8 text")?;
-            Ok(Plan::from_json(&text)?)
-        }
-        // What `skopeo copy dir oci:` and `stream --format oci` write.
-        ImageSource::Archive(file) if file.is_dir() => {
-            let layout = ImageSource::Layout(PathBuf::from(file), None);
-            of_image(&layout.open(registry, architecture)?)
-        }
-        image => of_image(&image.open(registry, architecture)?),
-    }
-}
-
-/// The label for an image with this plan; none where the plan remembers nothing.
+/// The label for an image with this plan; none if the plan has no history.
 pub fn label(plan: &Plan) -> Result<Option<String>> {
     if plan.history.is_none() || plan.layers.is_empty() {
         return Ok(None);
@@ -97,23 +37,12 @@ pub fn label(plan: &Plan) -> Result<Option<String>> {
     Ok(Some(serde_json::to_string(&label)?))
 }
 
-/// Plans are JSON, which images are not. Standard input is a plan.
-fn is_plan(file: &Path) -> Result<bool> {
-    if file == Path::new("-") {
-        return Ok(true);
-    }
-    if file.is_dir() {
-        return Ok(false);
-    }
-    let mut start = Vec::new();
-    let open = File::open(file).and_then(|open| open.take(64).read_to_end(&mut start));
-    open.with_context(|| format!("cannot read {}", file.display()))?;
-    let first = start.trim_ascii_start().first();
-    Ok(matches!(first, Some(b'{' | b'[')))
-}
-
 /// The plan of an image.
-fn of_image(image: &BaseImage) -> Result<Plan> {
+///
+/// # Errors
+///
+/// The image does not say which store paths are in its layers.
+pub fn of_image(image: &BaseImage) -> Result<Plan> {
     let entries = image.config.get("history").and_then(Value::as_array);
     let is_layer = |entry: &&Value| entry.get("empty_layer") != Some(&Value::Bool(true));
     let entries: Vec<&Value> = entries.into_iter().flatten().filter(is_layer).collect();
@@ -127,41 +56,44 @@ fn of_image(image: &BaseImage) -> Result<Plan> {
     }
     ensure!(
         !layers.is_empty(),
-        "the image does not tell which store paths are in its layers; give one that this program or nixpkgs made, \
-         or a plan"
+        "the image does not say which store paths are in its layers; give an image that stream-layered or nixpkgs \
+         made, or a plan"
     );
-    of_layers(layers, image.config.pointer("/config/Labels"))
+    let mut plan = Plan::from_value(json!({ "layers": layers }))?;
+    add_label(&mut plan, image.config.pointer("/config/Labels"));
+    Ok(plan)
 }
 
-/// The plan of layers with `paths` and a `size`, and of what an image's labels say of them.
-pub fn of_layers(mut layers: Vec<Value>, labels: Option<&Value>) -> Result<Plan> {
-    let Some(mut label) = labels.and_then(carried) else {
-        return Ok(Plan::from_value(json!({ "layers": layers }))?);
+/// Adds to a plan what the label among an image's `labels` says. Parts that do not fit the plan's
+/// layers are left out: the label may be that of the base image, which the image has inherited.
+pub fn add_label(plan: &mut Plan, labels: Option<&Value>) {
+    let Some(label) = labels.and_then(parse) else {
+        return;
     };
-    for (key, name) in [("reasons", "reason"), ("chances", "chancePerMille")] {
-        let Some(Value::Array(values)) = label.remove(key) else {
-            continue;
-        };
-        let fits = values.len() == layers.len();
-        for (layer, value) in layers.iter_mut().zip(values).filter(|_| fits) {
-            if !value.is_null() {
-                layer[name] = value;
-            }
+    let list = |key: &str| {
+        let list = label.get(key).and_then(Value::as_array);
+        list.filter(|list| list.len() == plan.layers.len())
+    };
+    let (reasons, chances) = (list("reasons").cloned(), list("chances").cloned());
+    for (layer, reason) in plan.layers.iter_mut().zip(reasons.iter().flatten()) {
+        if let Some(text) = reason.as_str() {
+            layer.reason = Reason::parse(text);
         }
     }
-    label.insert("layers".to_owned(), layers.into());
-    label.retain(|_, value| !value.is_null());
-    if let Ok(plan) = Plan::from_value(label.clone().into()) {
-        return Ok(plan);
+    for (layer, chance) in plan.layers.iter_mut().zip(chances.iter().flatten()) {
+        layer.chance_per_mille = chance.as_u64().and_then(|chance| chance.try_into().ok());
     }
-    // The label may be that of an image that this one stands on.
-    label.remove("graph");
-    Ok(Plan::from_value(label.into())?)
+    plan.history = label.get("history").and_then(History::from_json);
+    if plan.graph.is_none() {
+        let paths = plan.paths().count();
+        plan.graph = label
+            .get("graph")
+            .and_then(|graph| PlanGraph::from_json(graph, paths));
+    }
 }
 
-fn carried(labels: &Value) -> Option<Map<String, Value>> {
-    let text = labels.get(LABEL)?.as_str()?;
-    serde_json::from_str(text).ok()
+fn parse(labels: &Value) -> Option<Value> {
+    serde_json::from_str(labels.get(LABEL)?.as_str()?).ok()
 }
 
 /// The store paths that a comment names; none where it names others, or the image's own files.

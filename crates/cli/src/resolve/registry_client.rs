@@ -1,20 +1,29 @@
-//! The connection to registries, for all commands that need one.
+//! The connection to registries.
+
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use registry::{Client, Options, PlainHttp};
 
-use crate::args::RegistryArgs;
+/// How registries are reached.
+#[derive(Debug, Clone, Default)]
+pub struct RegistrySettings {
+    /// Whether all registries are spoken to without TLS, and not only those on this machine.
+    pub plain_http: bool,
+    /// PEM files with certificates to trust as well.
+    pub ca_files: Vec<PathBuf>,
+}
 
-/// A client with the settings that were asked for.
-pub fn client(args: &RegistryArgs) -> Result<Client> {
+/// A client for registries.
+pub fn client(settings: &RegistrySettings) -> Result<Client> {
     let options = Options {
-        plain_http: if args.plain_http {
+        plain_http: if settings.plain_http {
             PlainHttp::Always
         } else {
             PlainHttp::Loopback
         },
-        ca_files: args.ca_file.clone(),
+        ca_files: settings.ca_files.clone(),
         ..Options::default()
     };
-    Client::new(options).context("cannot speak to registries")
+    Client::new(options).context("cannot connect to registries")
 }

@@ -1,23 +1,20 @@
-//! Images that are there already, in a file, an OCI layout or a registry: to stand on, to plan after, to
-//! compare with.
+//! Images that exist already: in a file, an OCI layout or a registry.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use image::base::{BaseImage, BlobStore, Inherit};
+use image::base::{BaseImage, BlobStore};
 use image::oci::open_layout;
 use oci::reference::split_tag;
 use oci::{Digest, Platform, Reference, ReferenceError};
 use registry::{Access, Client, Document};
 
-use crate::args::{InheritArg, RegistryArgs, SettingArgs};
-use crate::resolve::registry_client;
+use crate::resolve::registry_client::{self, RegistrySettings};
 
 /// Where an image is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageSource {
     /// A docker-archive.
     Archive(PathBuf),
@@ -35,83 +32,59 @@ impl FromStr for ImageSource {
             return reference.parse().map(Self::Registry);
         }
         if let Some(layout) = text.strip_prefix("oci:") {
-            // A directory's name may have a colon; a tag has no slash.
-            return Ok(match split_tag(layout) {
-                (directory, Some(tag)) if !Path::new(layout).exists() => {
-                    Self::Layout(directory.into(), Some(tag.to_owned()))
-                }
-                _ => Self::Layout(layout.into(), None),
-            });
+            let (directory, tag) = split_tag(layout);
+            return Ok(Self::Layout(directory.into(), tag.map(str::to_owned)));
         }
         let file = text.strip_prefix("docker-archive:").unwrap_or(text);
         Ok(Self::Archive(file.into()))
     }
 }
 
-/// Opens the base image that was asked for; of several platforms, that of `architecture`.
-pub fn base(
-    settings: &SettingArgs,
-    registry: &RegistryArgs,
-    architecture: &str,
-) -> Result<Option<BaseImage>> {
-    let Some(source) = &settings.from_image else {
-        return Ok(None);
-    };
-    let mut base = source
-        .open(registry, architecture)
-        .context("--from-image")?;
-    base.inherit = inherited(&settings.inherit);
-    Ok(Some(base))
-}
-
 impl ImageSource {
-    /// Opens the image; of several platforms, that of `architecture`.
-    pub fn open(&self, registry: &RegistryArgs, architecture: &str) -> Result<BaseImage> {
+    /// Opens the image; of one for several platforms, the image for `architecture`.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or cannot be read.
+    pub fn open(&self, registry: &RegistrySettings, architecture: &str) -> Result<BaseImage> {
         let platform = Platform::linux(architecture);
         Ok(match self {
             Self::Archive(file) => BaseImage::open(file)?,
-            Self::Layout(directory, tag) => open_layout(directory, tag.as_deref(), &platform)?,
+            Self::Layout(directory, Some(tag)) => match directory_with_colon(directory, tag) {
+                Some(whole) => open_layout(&whole, None, &platform)?,
+                None => open_layout(directory, Some(tag), &platform)?,
+            },
+            Self::Layout(directory, None) => open_layout(directory, None, &platform)?,
             Self::Registry(reference) => of_registry(reference, registry, &platform)
                 .with_context(|| format!("cannot use the image {reference}"))?,
         })
     }
-}
 
-/// The repository of the base image in its registry, if it is from one.
-pub fn repository(settings: &SettingArgs) -> Option<&Reference> {
-    match &settings.from_image {
-        Some(ImageSource::Registry(reference)) => Some(reference),
-        _ => None,
-    }
-}
-
-fn inherited(args: &[InheritArg]) -> BTreeSet<Inherit> {
-    let mut all = BTreeSet::new();
-    for arg in args {
-        match arg {
-            InheritArg::All => all.extend(Inherit::ALL),
-            InheritArg::None => all.clear(),
-            InheritArg::Env => _ = all.insert(Inherit::Env),
-            InheritArg::Labels => _ = all.insert(Inherit::Labels),
-            InheritArg::Cmd => _ = all.insert(Inherit::Cmd),
-            InheritArg::Entrypoint => _ = all.insert(Inherit::Entrypoint),
-            InheritArg::User => _ = all.insert(Inherit::User),
-            InheritArg::Workdir => _ = all.insert(Inherit::Workdir),
-            InheritArg::Ports => _ = all.insert(Inherit::Ports),
-            InheritArg::Volumes => _ = all.insert(Inherit::Volumes),
-            InheritArg::StopSignal => _ = all.insert(Inherit::StopSignal),
-            InheritArg::Healthcheck => _ = all.insert(Inherit::Healthcheck),
+    /// The image's reference, if it is in a registry.
+    pub fn reference(&self) -> Option<&Reference> {
+        match self {
+            Self::Registry(reference) => Some(reference),
+            Self::Archive(_) | Self::Layout(..) => None,
         }
     }
-    all
+}
+
+/// `DIR:TAG` as a directory whose name has a colon. It counts only if there is no DIR: otherwise
+/// the same text would name another image as soon as somebody makes such a directory.
+fn directory_with_colon(directory: &Path, tag: &str) -> Option<PathBuf> {
+    let mut whole = directory.as_os_str().to_owned();
+    whole.push(":");
+    whole.push(tag);
+    let whole = PathBuf::from(whole);
+    (!directory.exists() && whole.is_dir()).then_some(whole)
 }
 
 fn of_registry(
     reference: &Reference,
-    args: &RegistryArgs,
+    settings: &RegistrySettings,
     platform: &Platform,
 ) -> Result<BaseImage> {
-    let client = registry_client::client(args)?;
+    let client = registry_client::client(settings)?;
     let repository = client.repository(reference, Access::Pull);
     let Some(mut manifest) = repository.manifest(&reference.identifier())? else {
         bail!("the registry does not have it");
@@ -161,5 +134,44 @@ impl BlobStore for RegistryBlobs {
         let mut reader = repository.blob(*digest, size).map_err(io::Error::other)?;
         take(&mut reader);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_alone_says_where_an_image_is() {
+        let layout = |directory: &str, tag: Option<&str>| {
+            ImageSource::Layout(directory.into(), tag.map(str::to_owned))
+        };
+        for (text, expected) in [
+            ("oci:layout", layout("layout", None)),
+            ("oci:layout:1", layout("layout", Some("1"))),
+            ("oci:a:b:1", layout("a:b", Some("1"))),
+            ("oci:a:b/", layout("a:b/", None)),
+            ("oci:/a:b/layout", layout("/a:b/layout", None)),
+            ("image.tar", ImageSource::Archive("image.tar".into())),
+            ("docker-archive:oci:a", ImageSource::Archive("oci:a".into())),
+        ] {
+            assert_eq!(text.parse::<ImageSource>().unwrap(), expected, "{text}");
+        }
+        let image: ImageSource = "docker://localhost:5000/app:1".parse().unwrap();
+        let reference = image.reference().unwrap();
+        assert_eq!(reference.repository(), "app");
+        assert!("docker://".parse::<ImageSource>().is_err());
+    }
+
+    #[test]
+    fn a_tag_stays_one_when_a_directory_of_that_name_appears() {
+        let temporary = tempfile::tempdir().unwrap();
+        let layout = temporary.path().join("layout");
+        let whole = temporary.path().join("layout:1");
+        assert_eq!(directory_with_colon(&layout, "1"), None);
+        std::fs::create_dir(&whole).unwrap();
+        assert_eq!(directory_with_colon(&layout, "1"), Some(whole));
+        std::fs::create_dir(&layout).unwrap();
+        assert_eq!(directory_with_colon(&layout, "1"), None);
     }
 }

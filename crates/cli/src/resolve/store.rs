@@ -1,6 +1,8 @@
 //! The stores that `--store` names: one in the file system, or binary caches.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -11,11 +13,10 @@ use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};
 use stores::binary_cache::{Environment, Options, Trust, nix_settings};
 use stores::{BinaryCaches, LocalStore};
 
-use crate::args::StoreArgs;
 use crate::usage::UsageError;
 
-/// Most bytes of a file with keys.
-const MAX_KEYS: usize = 1 << 20;
+/// Longest file with keys, in bytes.
+const MAX_KEYS: u64 = 1 << 20;
 
 /// Where closures and trees come from.
 pub enum Store {
@@ -25,12 +26,39 @@ pub enum Store {
     Caches(Box<BinaryCaches>),
 }
 
+/// Where store paths are, as it was given.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// `local`, a directory, or the URLs of binary caches, which may stand in one text.
+    pub urls: Vec<String>,
+    /// Keys that are trusted on top of those of Nix's settings, or `@FILE`s that hold some.
+    pub trusted_keys: Vec<String>,
+    /// Whether a binary cache's paths must be signed by a trusted key.
+    pub require_signatures: bool,
+}
+
+impl StoreSettings {
+    /// What the user should know of a store that was opened with these settings.
+    pub fn warning(&self, store: &Store) -> Option<String> {
+        let unsigned = !self.require_signatures && matches!(store, Store::Caches(_));
+        unsigned.then(|| {
+            "signatures are not required (--no-require-sigs): whoever controls the binary cache, or the connection to \
+             it, decides what the image contains"
+                .to_owned()
+        })
+    }
+}
+
 impl Store {
-    /// Opens what was typed.
-    pub fn open(args: &StoreArgs) -> Result<Self> {
-        // Addresses may stand behind each other; a directory's name may have any character.
-        let urls: Vec<&str> = args
-            .store
+    /// Opens a store.
+    ///
+    /// # Errors
+    ///
+    /// There is no such store, or a trusted key is none.
+    pub fn open(settings: &StoreSettings) -> Result<Self> {
+        // A list of URLs is split at its commas, but a directory's name may have some.
+        let urls: Vec<&str> = settings
+            .urls
             .iter()
             .flat_map(|text| match text.contains("://") {
                 true => text.split(',').collect(),
@@ -40,12 +68,11 @@ impl Store {
         let is_cache = |url: &&str| url.contains("://");
         if urls.iter().any(is_cache) {
             if let Some(other) = urls.iter().find(|url| !is_cache(url)) {
-                let usage = format!(
-                    "--store {other}: beside binary caches, only further ones can be given"
-                );
+                let usage =
+                    format!("--store {other}: binary caches can only be combined with each other");
                 return Err(UsageError(usage).into());
             }
-            let options = Options::new(trust(args)?);
+            let options = Options::new(trust(settings)?);
             let caches = BinaryCaches::open(urls, options)?;
             return Ok(Self::Caches(Box::new(caches)));
         }
@@ -53,7 +80,7 @@ impl Store {
             ["local" | "auto"] => Ok(Self::Local(LocalStore::below(Path::new("/")))),
             [root] => below(root).map(Self::Local),
             _ => {
-                let usage = "--store: more than one store was given, and only binary caches can be";
+                let usage = "--store: only binary caches can be given more than once";
                 Err(UsageError(usage.to_owned()).into())
             }
         }
@@ -118,12 +145,14 @@ impl Store {
             Self::Local(store) => Ok(store.resolve(path)?),
             Self::Caches(caches) => {
                 let store_dir = caches.store_dir();
-                let text = path.to_str().unwrap_or_default();
-                if path.starts_with(store_dir.as_str()) {
-                    return store_dir.parse_inside(text).context(text.to_owned());
-                }
-                if let Ok(path) = store_dir.parse_base_name(text) {
-                    return Ok(path);
+                // The names of store paths are ASCII; other texts can only lead to one.
+                if let Some(text) = path.to_str() {
+                    if path.starts_with(store_dir.as_str()) {
+                        return store_dir.parse_inside(text).context(text.to_owned());
+                    }
+                    if let Ok(path) = store_dir.parse_base_name(text) {
+                        return Ok(path);
+                    }
                 }
                 let found = LocalStore::below(Path::new("/")).resolve(path)?;
                 Ok(store_dir.parse_base_name(found.base_name())?)
@@ -151,41 +180,43 @@ fn below(root: &str) -> Result<LocalStore> {
     Ok(store)
 }
 
-/// The keys of Nix's settings, and those that were typed.
-fn trust(args: &StoreArgs) -> Result<Trust> {
-    let settings = nix_settings(&Environment::of_process())?;
+/// The keys of Nix's settings, and those that were given.
+fn trust(settings: &StoreSettings) -> Result<Trust> {
+    let of_nix = nix_settings(&Environment::of_process())?;
     let mut trust =
-        Trust::from_settings(&settings).context("trusted-public-keys of Nix's settings")?;
-    for text in &args.trusted_key {
-        let context = || format!("--trusted-key {text}");
-        let keys = match text.strip_prefix('@') {
-            None => text.clone(),
+        Trust::from_settings(&of_nix).context("trusted-public-keys of Nix's settings")?;
+    for text in &settings.trusted_keys {
+        match text.strip_prefix('@') {
+            None => trust.keys.push(public_key(text)?),
             Some(file) => {
-                let keys = std::fs::read_to_string(file).with_context(context)?;
-                anyhow::ensure!(
-                    keys.len() < MAX_KEYS,
-                    "{}: that is no file of keys",
-                    context()
-                );
-                keys
+                let keys = keys_of_file(Path::new(file));
+                trust
+                    .keys
+                    .extend(keys.with_context(|| format!("--trusted-key {text}"))?);
             }
-        };
-        for key in keys.split_ascii_whitespace() {
-            trust
-                .keys
-                .push(PublicKey::parse(key).with_context(context)?);
         }
     }
-    trust.require_signatures = !args.no_require_sigs;
+    trust.require_signatures = settings.require_signatures;
     Ok(trust)
 }
 
-/// What the user should know of what was typed.
-pub fn warning(args: &StoreArgs, store: &Store) -> Option<String> {
-    let unsigned = args.no_require_sigs && matches!(store, Store::Caches(_));
-    unsigned.then(|| {
-        "signatures are not required (--no-require-sigs): whoever serves the binary cache, or stands between, decides \
-         what the image holds"
-            .to_owned()
+fn keys_of_file(file: &Path) -> Result<Vec<PublicKey>> {
+    let mut keys = String::new();
+    let open = File::open(file).and_then(|open| open.take(MAX_KEYS).read_to_string(&mut keys));
+    open.context("cannot read the file")?;
+    anyhow::ensure!(
+        (keys.len() as u64) < MAX_KEYS,
+        "the file is larger than {MAX_KEYS} bytes, and no list of keys"
+    );
+    let keys = keys.split_ascii_whitespace().map(PublicKey::parse);
+    Ok(keys.collect::<Result<_, _>>()?)
+}
+
+/// Reads a key. An error names it, but does not show the text: it may be a secret key, given by
+/// mistake.
+fn public_key(text: &str) -> Result<PublicKey> {
+    PublicKey::parse(text).map_err(|error| {
+        let context = format!("--trusted-key {}", error.name());
+        anyhow::Error::new(error).context(context)
     })
 }

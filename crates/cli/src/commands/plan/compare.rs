@@ -6,19 +6,20 @@ use anyhow::Result;
 use indicatif::DecimalBytes;
 use layering::{Cost, Costs, Strategy, compare};
 
-use super::Planned;
+use crate::resolve::plan::Planned;
 
 /// One line a strategy, and the floor below which none can go.
 pub fn table(planned: &Planned) -> Result<String> {
     let request = planned.request();
-    let compared = compare(planned.closure(), &request)?;
+    let closure = &planned.closure.closure;
+    let compared = compare(closure, &request)?;
     let mut rows: Vec<(&str, usize, Costs)> = compared
         .iter()
         .map(|compared| (name(&compared.strategy), compared.layers, compared.costs))
         .collect();
-    if planned.request.is_none() {
+    if planned.is_given() {
         let plan = &planned.plan;
-        let costs = Costs::new(planned.closure(), &request.hidden, plan);
+        let costs = Costs::new(closure, &request.hidden, plan);
         rows.push(("as it is", plan.layers.len(), costs));
     }
 

@@ -1,0 +1,257 @@
+//! The arguments of each command.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use engine::Choice;
+use image::Compression;
+use oci::Reference;
+
+use super::image::{ImageArgs, RegistryArgs};
+use super::parse;
+use crate::resolve::plan_source::PlanSource;
+
+/// Arguments of `stream`.
+#[derive(Debug, Args)]
+pub struct StreamArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// What to write.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        help_heading = "Output"
+    )]
+    pub format: FormatArg,
+    /// Write to this file instead of standard output. The file appears when it is complete. For
+    /// `oci`, the directory of the layout.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// Threads that hash and compress layers [default: $NIX_BUILD_CORES, else one per CPU].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Compress a docker-archive as a whole, or the layers of an OCI image: none, gzip[:LEVEL] or
+    /// zstd[:LEVEL] [default: gzip:2 for `oci`, else none].
+    #[arg(long, value_name = "HOW", help_heading = "Output")]
+    pub compression: Option<Compression>,
+    /// Add an annotation to the manifest of an OCI image. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Output")]
+    pub annotation: Vec<String>,
+    /// Add the image to the index that its tag names in the layout, as the image for its platform.
+    #[arg(long, help_heading = "Output")]
+    pub index: bool,
+    /// Hash layers again while they are written, and fail if a known digest is wrong.
+    #[arg(long, help_heading = "Output")]
+    pub verify: bool,
+    /// Print only errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// What `stream` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum FormatArg {
+    /// A docker-archive, with the same bytes as nixpkgs' streamLayeredImage.
+    #[default]
+    DockerArchive,
+    /// An OCI layout as a tar.
+    OciArchive,
+    /// An OCI layout as a directory. The other images in it stay.
+    Oci,
+}
+
+/// Where digests of layers are kept.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Cache")]
+pub struct CacheArgs {
+    /// Keep the digests of layers in this directory [default: $XDG_CACHE_HOME/stream-layered].
+    #[arg(long, value_name = "DIR", env = "STREAM_LAYERED_CACHE")]
+    pub cache: Option<PathBuf>,
+    /// Neither read nor write the cache of layer digests.
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+/// Arguments of `load`.
+#[derive(Debug, Args)]
+pub struct LoadArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// The engine to load the image into [default: the first one found: $DOCKER_HOST,
+    /// $CONTAINER_HOST, Docker's socket, podman's socket, containerd].
+    #[arg(
+        long,
+        value_parser = parse::engine(),
+        value_name = "ENGINE",
+        help_heading = "Engine"
+    )]
+    pub engine: Option<Choice>,
+    /// Threads that hash layers [default: $NIX_BUILD_CORES, else one per CPU].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Hash layers again while they are sent, and fail if a known digest is wrong.
+    #[arg(long, help_heading = "Output")]
+    pub verify: bool,
+    /// Print only the image's ID and errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Arguments of `push`.
+#[derive(Debug, Args)]
+pub struct PushArgs {
+    /// Where to push the image: HOST[:PORT]/REPOSITORY[:TAG].
+    #[arg(value_name = "REF")]
+    pub reference: Reference,
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Push to this reference too. Repeatable.
+    #[arg(long, value_name = "REF", help_heading = "Registry")]
+    pub also: Vec<Reference>,
+    /// Reuse unchanged layers of this image, as well as those of the image at REF. Repeatable.
+    #[arg(long, value_name = "REF", help_heading = "Registry")]
+    pub previous_image: Vec<Reference>,
+    /// Add the image to the index at REF, as the image for its platform. Images for other
+    /// platforms stay.
+    #[arg(long, help_heading = "Registry")]
+    pub index: bool,
+    /// Compress layers: none, gzip[:LEVEL] or zstd[:LEVEL].
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value_t = Compression::LAYER_GZIP,
+        help_heading = "Output"
+    )]
+    pub compression: Compression,
+    /// Add an annotation to the image's manifest. Repeatable.
+    #[arg(long, value_name = "NAME=VALUE", help_heading = "Output")]
+    pub annotation: Vec<String>,
+    /// Write the digest of the image to this file.
+    #[arg(long, value_name = "FILE", help_heading = "Output")]
+    pub digest_file: Option<PathBuf>,
+    /// Blobs that are sent at the same time [default: 4], and threads that compress layers
+    /// [default: $NIX_BUILD_CORES, else one per CPU].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Print only REF@DIGEST and errors.
+    #[arg(short, long, help_heading = "Output")]
+    pub quiet: bool,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// How to print the plan.
+    #[arg(long, value_enum, default_value_t = PlanFormat::Table, help_heading = "Output")]
+    pub format: PlanFormat,
+    /// Estimate the average download after a change, for each strategy.
+    #[arg(long, conflicts_with = "format", help_heading = "Output")]
+    pub compare: bool,
+    /// Write to this file instead of standard output. The file appears when it is complete.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+}
+
+/// How `plan` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PlanFormat {
+    /// A table.
+    Table,
+    /// The whole plan, for programs and for --previous.
+    Json,
+    /// The list of lists of store paths that nixpkgs' planners print.
+    Layers,
+    /// The graph of store paths, grouped by layer, for Graphviz.
+    Dot,
+    /// A page for a browser.
+    Html,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The old image: a docker-archive, oci:DIR[:TAG], docker://REF, or a plan from `plan --format
+    /// json`.
+    #[arg(value_name = "OLD")]
+    pub old: PlanSource,
+    /// The new image, in the same forms.
+    #[arg(value_name = "NEW")]
+    pub new: PlanSource,
+    /// How to print the difference.
+    #[arg(long, value_enum, default_value_t = DiffFormat::Text, help_heading = "Output")]
+    pub format: DiffFormat,
+    /// The architecture to choose if an image has several [default: this machine's].
+    #[arg(long, value_name = "ARCH", help_heading = "Image")]
+    pub arch: Option<String>,
+    /// How registries are reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// How `diff` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Arguments of `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// A store path, or the name of one or more.
+    #[arg(value_name = "WHAT")]
+    pub what: String,
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+}
+
+/// The steps of the Nix side's derivations.
+#[derive(Debug, Subcommand)]
+pub enum NixStep {
+    /// Links the files of `contents` into a directory, which becomes the image's root.
+    Link {
+        /// The directory. It is created.
+        directory: PathBuf,
+    },
+    /// Writes the layer of the image's root.
+    RootLayer {
+        /// The root as other steps made it; without, it is linked from `contents`.
+        directory: Option<PathBuf>,
+        /// What `fakeroot -s` has saved.
+        #[arg(long)]
+        fakeroot_state: Option<PathBuf>,
+    },
+    /// Prints the closure as `nix-store --load-db` reads it.
+    Registration,
+    /// Writes which store paths go into which layer, as nixpkgs' planners do.
+    Plan,
+    /// Writes the digests of the layers.
+    Digests,
+    /// Writes the image's configuration.
+    Conf,
+    /// Writes a script that runs stream-layered.
+    Script,
+    /// Writes a text.
+    Text,
+}

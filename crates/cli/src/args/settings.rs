@@ -1,0 +1,126 @@
+//! From arguments to the settings that resolvers take.
+
+use anyhow::Result;
+use oci::reference::{DEFAULT_TAG, split_tag};
+
+use super::commands::CacheArgs;
+use super::image::{ImageArgs, NameArgs, RegistryArgs, SettingArgs};
+use super::parse;
+use crate::resolve::base::BaseSettings;
+use crate::resolve::image_config::ConfigSettings;
+use crate::resolve::image_name::NameSettings;
+use crate::resolve::image_settings::ImageSettings;
+use crate::resolve::layer_keys::CacheSettings;
+use crate::resolve::plan_request::LayerSettings;
+use crate::resolve::registry_client::RegistrySettings;
+use crate::resolve::store::StoreSettings;
+use crate::resolve::subject::SubjectSettings;
+use crate::usage::UsageError;
+
+impl ImageArgs {
+    /// The settings of the image.
+    ///
+    /// # Errors
+    ///
+    /// The text of an option does not have its form.
+    pub fn settings(&self) -> Result<ImageSettings> {
+        Ok(ImageSettings {
+            store: StoreSettings {
+                urls: self.store.store.clone(),
+                trusted_keys: self.store.trusted_key.clone(),
+                require_signatures: !self.store.no_require_sigs,
+            },
+            subject: SubjectSettings {
+                paths: self.paths.clone(),
+                closure: self.closure.clone(),
+                configuration: self.conf.clone(),
+                package_options: self.given.0.clone(),
+            },
+            names: self.names.settings(),
+            config: self.settings.config()?,
+            architecture: self.settings.arch.clone(),
+            created: self.settings.created.clone(),
+            mtime: self.settings.mtime.clone(),
+            owner: parse::owner(&self.settings.owner)?,
+            base: self.settings.from_image.clone().map(|source| BaseSettings {
+                source,
+                inherit: parse::inherited(&self.settings.inherit),
+            }),
+            layers: LayerSettings {
+                strategy: self.layers.strategy.clone(),
+                max_layers: self.layers.max_layers,
+                previous: self.layers.previous.clone(),
+                own: self.layers.own.clone(),
+                min_layer_size: self.layers.min_layer_size,
+            },
+            registry: self.registry.settings(),
+        })
+    }
+}
+
+impl NameArgs {
+    fn settings(&self) -> NameSettings {
+        match &self.repo_tag {
+            Some(text) => {
+                let (name, tag) = split_tag(text);
+                NameSettings {
+                    name: Some(name.to_owned()),
+                    tag: Some(tag.unwrap_or(DEFAULT_TAG).to_owned()),
+                }
+            }
+            None => NameSettings {
+                name: self.name.clone(),
+                tag: self.tag.clone(),
+            },
+        }
+    }
+}
+
+impl SettingArgs {
+    fn config(&self) -> Result<ConfigSettings> {
+        let labels = self.label.iter();
+        let labels = labels.map(|text| parse::name_value("--label", text));
+        Ok(ConfigSettings {
+            json: self.config.clone(),
+            cmd: parse::words("--cmd", &self.cmd)?,
+            entrypoint: parse::words("--entrypoint", &self.entrypoint)?,
+            env: self.env.clone(),
+            labels: labels.collect::<Result<_, _>>()?,
+            user: self.user.clone(),
+            workdir: self.workdir.clone(),
+            ports: self.expose.iter().map(|text| parse::port(text)).collect(),
+        })
+    }
+}
+
+impl RegistryArgs {
+    /// How registries are reached.
+    pub fn settings(&self) -> RegistrySettings {
+        RegistrySettings {
+            plain_http: self.plain_http,
+            ca_files: self.ca_file.clone(),
+        }
+    }
+}
+
+impl CacheArgs {
+    /// Where digests of layers are kept.
+    pub fn settings(&self) -> CacheSettings {
+        CacheSettings {
+            is_used: !self.no_cache,
+            directory: self.cache.clone(),
+        }
+    }
+}
+
+/// The texts of `--annotation` as names and values.
+///
+/// # Errors
+///
+/// A text is not NAME=VALUE.
+pub fn annotations(texts: &[String]) -> Result<Vec<(String, String)>, UsageError> {
+    let pairs = texts.iter();
+    pairs
+        .map(|text| parse::name_value("--annotation", text))
+        .collect()
+}

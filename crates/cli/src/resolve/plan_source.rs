@@ -1,0 +1,87 @@
+//! Plans that exist already: a file that holds one, or an image that carries one.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use anyhow::{Context, Result};
+use layering::Plan;
+use oci::ReferenceError;
+
+use crate::files;
+use crate::resolve::plan_label;
+use crate::resolve::registry_client::RegistrySettings;
+use crate::resolve::source::ImageSource;
+
+/// Where a plan is.
+#[derive(Debug, Clone)]
+pub struct PlanSource {
+    text: String,
+    /// Where the image is. A file or a directory may also be a plan or a layout.
+    image: ImageSource,
+}
+
+impl FromStr for PlanSource {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(Self {
+            text: text.to_owned(),
+            image: text.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for PlanSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<PathBuf> for PlanSource {
+    fn from(file: PathBuf) -> Self {
+        Self {
+            text: file.display().to_string(),
+            image: ImageSource::Archive(file),
+        }
+    }
+}
+
+impl PlanSource {
+    /// Reads the plan; of an image for several platforms, that for `architecture`.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or is neither a plan nor an image that carries one.
+    pub fn open(&self, registry: &RegistrySettings, architecture: &str) -> Result<Plan> {
+        match &self.image {
+            ImageSource::Archive(file) if is_plan(file)? => {
+                let text = String::from_utf8(files::read_input(file)?);
+                Ok(Plan::from_json(&text.context("it is not UTF-8 text")?)?)
+            }
+            // What `skopeo copy dir oci:` and `stream --format oci` write.
+            ImageSource::Archive(file) if file.is_dir() => {
+                let layout = ImageSource::Layout(file.clone(), None);
+                plan_label::of_image(&layout.open(registry, architecture)?)
+            }
+            image => plan_label::of_image(&image.open(registry, architecture)?),
+        }
+    }
+}
+
+/// Plans are JSON, which images are not. Standard input is a plan.
+fn is_plan(file: &Path) -> Result<bool> {
+    if file == Path::new("-") {
+        return Ok(true);
+    }
+    if file.is_dir() {
+        return Ok(false);
+    }
+    let mut start = Vec::new();
+    let open = File::open(file).and_then(|open| open.take(64).read_to_end(&mut start));
+    open.with_context(|| format!("cannot read {}", file.display()))?;
+    let first = start.trim_ascii_start().first();
+    Ok(matches!(first, Some(b'{' | b'[')))
+}
