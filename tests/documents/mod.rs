@@ -9,13 +9,12 @@ mod session;
 
 use page::Page;
 use session::Session;
+use test_peers::needs;
 
 /// Runs a page from its first block to its last.
 fn run(name: &str) {
     let page = Page::open(name);
-    let Some(session) = Session::of(&page) else {
-        return;
-    };
+    let session = Session::of(&page);
     for block in page.blocks() {
         match block.language {
             "sh" => {
@@ -38,10 +37,11 @@ fn run(name: &str) {
     }
 }
 
-/// A test for each page, so that they are told apart.
+/// A test for each page, with the peers that its commands need.
 macro_rules! pages {
-    ($($test:ident: $page:literal,)*) => {
-        $(#[test]
+    ($($test:ident($($peer:tt),*): $page:literal,)*) => {
+        $(#[needs($($peer),*)]
+        #[test]
         fn $test() {
             run($page);
         })*
@@ -51,13 +51,13 @@ macro_rules! pages {
 }
 
 pages! {
-    the_readme_runs: "README.md",
-    base_images_run: "docs/base-images.md",
-    binary_caches_run: "docs/binary-caches.md",
-    layers_run: "docs/layers.md",
-    load_runs: "docs/load.md",
-    nix_runs: "docs/nix.md",
-    push_runs: "docs/push.md",
+    the_readme_runs(docker, nix, registry): "README.md",
+    base_images_run(nix, registry): "docs/base-images.md",
+    binary_caches_run(docker): "docs/binary-caches.md",
+    layers_run(docker, nix, registry): "docs/layers.md",
+    load_runs(docker, nix): "docs/load.md",
+    nix_runs(docker, nix): "docs/nix.md",
+    push_runs(nix, registry, skopeo): "docs/push.md",
 }
 
 #[test]

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::page::Page;
 use crate::nix::flake;
 use crate::support::program::repository;
-use crate::support::{docker::Docker, peer};
+use crate::support::{engine::Engine, peer};
 
 /// The application's closure. Its contents are new for each session, so that no engine has them.
 const APPLICATION: &str = r#"
@@ -55,13 +55,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// What a page needs; `None` where a peer is missing.
-    pub fn of(page: &Page) -> Option<Self> {
+    /// Everything that a page uses.
+    pub fn of(page: &Page) -> Self {
         let mut session = Self::start();
         let has_application = page.runs("./result") && !page.runs("nix build");
         if page.runs("docker ") || page.runs("stream-layered load") || page.runs("-- load") {
-            let docker = Docker::find()?;
-            let client = peer::program("STREAM_LAYERED_TEST_DOCKER", "docker")?;
+            let client = peer::program("STREAM_LAYERED_TEST_DOCKER");
             // Containers of tests have no network.
             session.program(
                 "docker",
@@ -70,11 +69,11 @@ impl Session {
                     client.display()
                 ),
             );
-            session.set("DOCKER_HOST", docker.host());
+            session.set("DOCKER_HOST", Engine::docker().host());
             session.images = vec!["my-app:latest".to_owned(), "hello:latest".to_owned()];
         }
         if page.runs("nix ") || has_application {
-            let nix = peer::program("STREAM_LAYERED_TEST_NIX", "nix")?;
+            let nix = peer::program("STREAM_LAYERED_TEST_NIX");
             let nixpkgs = format!("path:{}", flake::package_set().display());
             let ours = flake::repository();
             session.program(
@@ -88,18 +87,18 @@ impl Session {
             );
         }
         if page.runs("skopeo ") {
-            let skopeo = peer::program("STREAM_LAYERED_TEST_SKOPEO", "skopeo")?;
+            let skopeo = peer::program("STREAM_LAYERED_TEST_SKOPEO");
             session.program("skopeo", &format!("exec {} \"$@\"", skopeo.display()));
         }
         if page.runs("registry.example") {
-            let registry = peer::setting("STREAM_LAYERED_TEST_REGISTRY", "a registry")?;
+            let registry = peer::setting("STREAM_LAYERED_TEST_REGISTRY");
             let own = format!("{registry}/{}/", session.name());
             session.stands("registry.example/", &own);
         }
         if has_application {
             session.make_application(page);
         }
-        Some(session)
+        session
     }
 
     fn start() -> Self {
