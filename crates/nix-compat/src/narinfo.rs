@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::nixhash::ParseHashError;
+use crate::nixhash::{NarHash, ParseHashError};
+use crate::path_info::PathInfo;
 use crate::signature::{ParseKeyError, PublicKey, Signature, fingerprint};
-use crate::store_path::ParseStorePathError;
-use crate::{NarHash, PathInfo, StoreDir, StorePath};
+use crate::store_path::{ParseStorePathError, StoreDir, StorePath};
 
 /// A narinfo file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,8 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::nixhash::ParseHashError;
-use crate::store_path::ParseStorePathError;
-use crate::{NarHash, StoreDir, StorePath};
+use crate::nixhash::{NarHash, ParseHashError};
+use crate::store_path::{ParseStorePathError, StoreDir, StorePath};
 
 /// What Nix knows of a valid store path, as far as images depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 //! `exportReferencesGraph` writes (path, deriver, number of references, references) and what
 //! `closureInfo` and `nix-store --dump-db` write (with NAR hash and size after the path).
 
-use crate::nixhash::ParseHashError;
-use crate::store_path::ParseStorePathError;
-use crate::{NarHash, StoreDir, StorePath};
+use crate::nixhash::{NarHash, ParseHashError};
+use crate::store_path::{ParseStorePathError, StoreDir, StorePath};
 
 /// One store path of such a list.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,8 @@ use std::fmt;
 use data_encoding::BASE64;
 use ring::signature::{ED25519, UnparsedPublicKey};
 
-use crate::{NarHash, StorePath};
+use crate::nixhash::NarHash;
+use crate::store_path::StorePath;
 
 /// The key of cache.nixos.org, which Nix trusts by default.
 pub const CACHE_NIXOS_ORG: &str = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";

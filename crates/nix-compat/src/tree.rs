@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
-use crate::StorePath;
+use crate::store_path::StorePath;
 
 /// Where the file trees of store paths are read from. Shared between threads.
 pub trait Trees: Sync {

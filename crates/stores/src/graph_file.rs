@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use nix_compat::nar::{NarLength, Node};
 use nix_compat::path_info::{self, PathInfoError};
 use nix_compat::registration::{self, RegistrationError};
 use nix_compat::store_path::ParseStorePathError;
@@ -123,51 +124,32 @@ impl Graph {
     }
 }
 
-/// Length of a tree's NAR serialisation in bytes, which follows from names and sizes.
+/// Length of a tree's NAR serialisation in bytes.
 fn measure(trees: &dyn Trees, path: &StorePath) -> Result<u64, TreeError> {
-    let mut measure = NarLength {
-        length: token(b"nix-archive-1".len()),
+    let mut measure = Measure {
+        length: NarLength::default(),
         root: path.as_str().len(),
     };
     trees.visit(path, &mut measure)?;
-    Ok(measure.length)
+    Ok(measure.length.bytes())
 }
 
-struct NarLength {
-    length: u64,
+struct Measure {
+    length: NarLength,
+    /// Length of the root's path.
     root: usize,
 }
 
-/// A text takes eight bytes for its length, and is padded to eight.
-fn token(length: usize) -> u64 {
-    8 + (length as u64).next_multiple_of(8)
-}
-
-impl NarLength {
-    fn node(&mut self, path: &[u8], words: &[&[u8]]) {
-        if path.len() > self.root {
-            let name = path.len()
-                - path
-                    .iter()
-                    .rposition(|&byte| byte == b'/')
-                    .map_or(0, |slash| slash + 1);
-            // entry ( name NAME node … )
-            let words: [&[u8]; 5] = [b"entry", b"(", b"name", b"node", b")"];
-            self.length += words.iter().map(|word| token(word.len())).sum::<u64>() + token(name);
-        }
-        // ( type KIND … )
-        let frame: [&[u8]; 3] = [b"(", b"type", b")"];
-        self.length += frame
-            .iter()
-            .chain(words)
-            .map(|word| token(word.len()))
-            .sum::<u64>();
+impl Measure {
+    fn add(&mut self, path: &[u8], node: Node<'_>) {
+        let name = path[self.root..].rsplit(|&byte| byte == b'/').next();
+        self.length.add(name.filter(|name| !name.is_empty()), node);
     }
 }
 
-impl Visit for NarLength {
+impl Visit for Measure {
     fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
-        self.node(path, &[b"directory"]);
+        self.add(path, Node::Directory);
         Ok(())
     }
 
@@ -177,16 +159,13 @@ impl Visit for NarLength {
         executable: bool,
         contents: &mut dyn Contents,
     ) -> Result<(), TreeError> {
-        self.node(path, &[b"regular", b"contents"]);
-        if executable {
-            self.length += token(b"executable".len()) + token(0);
-        }
-        self.length += 8 + contents.size().next_multiple_of(8);
+        let size = contents.size();
+        self.add(path, Node::File { executable, size });
         Ok(())
     }
 
     fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
-        self.node(path, &[b"symlink", b"target", target]);
+        self.add(path, Node::Symlink { target });
         Ok(())
     }
 }

@@ -7,14 +7,17 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::entry::{Entry, Node};
+use super::error::{Problem, shown};
+use super::length::NarLength;
+use super::limits::Limits;
 use super::position::Position;
-use super::{Entry, Limits, Node, Problem, padding, shown};
 
 /// What a listing says of a tree, in pre-order, siblings by the bytes of their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     entries: Vec<Listed>,
-    nar_size: u64,
+    nar_size: NarLength,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,16 @@ enum Kind {
     Directory,
     File { executable: bool, size: u64 },
     Symlink { target: Vec<u8> },
+}
+
+impl Kind {
+    fn node(&self) -> Node<'_> {
+        match self {
+            Self::Directory => Node::Directory,
+            &Self::File { executable, size } => Node::File { executable, size },
+            Self::Symlink { target } => Node::Symlink { target },
+        }
+    }
 }
 
 /// Why a text is no listing.
@@ -86,9 +99,9 @@ impl Listing {
         }
         let mut listing = Self {
             entries: Vec::new(),
-            nar_size: string_size(b"nix-archive-1".len() as u64),
+            nar_size: NarLength::default(),
         };
-        listing.add(&file.root, &mut Position::default())?;
+        listing.add(None, &file.root, &mut Position::default())?;
         Ok(listing)
     }
 
@@ -97,35 +110,29 @@ impl Listing {
         self.entries.iter().map(|listed| Entry {
             path: &listed.path,
             depth: listed.depth,
-            node: match &listed.kind {
-                Kind::Directory => Node::Directory,
-                &Kind::File { executable, size } => Node::File { executable, size },
-                Kind::Symlink { target } => Node::Symlink { target },
-            },
+            node: listed.kind.node(),
         })
     }
 
     /// Length in bytes of the NAR that holds exactly this tree.
     pub fn nar_size(&self) -> u64 {
-        self.nar_size
+        self.nar_size.bytes()
     }
 
     /// Recursion ends with that of the JSON parser.
-    fn add(&mut self, raw: &Raw, position: &mut Position) -> Result<(), ListingError> {
+    fn add(
+        &mut self,
+        name: Option<&str>,
+        raw: &Raw,
+        position: &mut Position,
+    ) -> Result<(), ListingError> {
         let wrong_kind = || ListingError::Kind(shown(position.path()));
-        let (kind, words): (_, &[usize]) = match raw.r#type.as_str() {
-            "directory" if raw.entries.is_some() => (Kind::Directory, &[1, 4, 9, 1]),
-            "regular" => {
-                let size = raw.size.ok_or_else(wrong_kind)?;
-                let executable = raw.executable;
-                self.count(string_size(size));
-                let words: &[usize] = if executable {
-                    &[1, 4, 7, 10, 0, 8, 1]
-                } else {
-                    &[1, 4, 7, 8, 1]
-                };
-                (Kind::File { executable, size }, words)
-            }
+        let kind = match raw.r#type.as_str() {
+            "directory" if raw.entries.is_some() => Kind::Directory,
+            "regular" => Kind::File {
+                executable: raw.executable,
+                size: raw.size.ok_or_else(wrong_kind)?,
+            },
             "symlink" => {
                 let target = raw.target.clone().ok_or_else(wrong_kind)?.into_bytes();
                 if target.is_empty() || target.contains(&0) {
@@ -134,14 +141,11 @@ impl Listing {
                         problem: Problem::Target(shown(&target)),
                     });
                 }
-                self.count(string_size(target.len() as u64));
-                (Kind::Symlink { target }, &[1, 4, 7, 6, 1])
+                Kind::Symlink { target }
             }
             _ => return Err(wrong_kind()),
         };
-        for &word in words {
-            self.count(string_size(word as u64));
-        }
+        self.nar_size.add(name.map(str::as_bytes), kind.node());
         self.entries.push(Listed {
             path: position.path().to_vec(),
             depth: position.depth(),
@@ -156,26 +160,10 @@ impl Listing {
                         path: shown(position.path()),
                         problem,
                     })?;
-                // `entry`, `(`, `name`, the name, `node`, and `)` after the node.
-                for length in [5, 1, 4, name.len() as u64, 4, 1] {
-                    self.count(string_size(length));
-                }
-                self.add(child, position)?;
+                self.add(Some(name), child, position)?;
             }
             position.close();
         }
         Ok(())
     }
-
-    /// A listing may lie about sizes; no sum of them may overflow.
-    fn count(&mut self, bytes: u64) {
-        self.nar_size = self.nar_size.saturating_add(bytes);
-    }
-}
-
-/// Length of a string in a NAR: its own length's eight bytes, itself, its padding.
-fn string_size(length: u64) -> u64 {
-    length
-        .saturating_add(8)
-        .saturating_add(padding(length) as u64)
 }

@@ -2,8 +2,11 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::entry::{Entry, Node};
+use super::error::{NarError, Problem, shown};
+use super::limits::Limits;
 use super::position::Position;
-use super::{Entry, Limits, MAGIC, NarError, Node, Problem, padding, shown};
+use super::strings::{MAGIC, padding};
 
 /// Longest of the format's own words.
 const LONGEST_WORD: usize = MAGIC.len();
@@ -96,11 +99,6 @@ impl<R: BufRead> Reader<R> {
     /// them. Nothing, if it was no file.
     pub fn contents(&mut self) -> Contents<'_, R> {
         Contents { nar: self }
-    }
-
-    /// How many bytes of the NAR were read.
-    pub fn offset(&self) -> u64 {
-        self.offset
     }
 
     /// Ends the reading, and gives the input back.

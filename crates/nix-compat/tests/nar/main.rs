@@ -64,11 +64,10 @@ fn read(input: impl BufRead, limits: Limits) -> Result<(Vec<Shown>, Vec<u8>), Na
             }
             Node::File { executable, size } => {
                 let mut data = Vec::new();
-                let offset = nar.offset();
                 nar.contents()
                     .read_to_end(&mut data)
                     .map_err(|source| NarError {
-                        offset,
+                        offset: 0,
                         path: path.clone(),
                         problem: Problem::Io(source),
                     })?;
