@@ -4,7 +4,7 @@
 use std::fmt;
 
 use data_encoding::BASE64;
-use ring::signature::{ED25519, UnparsedPublicKey};
+use ed25519_dalek::VerifyingKey;
 
 use crate::nixhash::NarHash;
 use crate::store_path::StorePath;
@@ -77,10 +77,16 @@ impl PublicKey {
     }
 
     /// Whether this key made the signature, and for exactly this fingerprint.
+    ///
+    /// What RFC 8032 leaves open is decided as libsodium does, which Nix verifies with: keys and
+    /// signatures with points of small order are refused, since such a key "verifies" any text, and
+    /// so is a number that is not reduced, with which anybody could make a second signature out of
+    /// one. So it is `verify_strict`; `verify` takes points of small order.
     pub fn verifies(&self, fingerprint: &str, signature: &Signature) -> bool {
+        let bytes = ed25519_dalek::Signature::from_bytes(&signature.bytes);
         self.name == signature.name
-            && UnparsedPublicKey::new(&ED25519, &self.key)
-                .verify(fingerprint.as_bytes(), &signature.bytes)
+            && VerifyingKey::from_bytes(&self.key)
+                .and_then(|key| key.verify_strict(fingerprint.as_bytes(), &bytes))
                 .is_ok()
     }
 }
@@ -163,6 +169,57 @@ mod tests {
             assert_eq!(error.name(), name);
             let shown = format!("{error} {error:?}");
             assert!(!shown.contains(&secret[..20]), "{shown}");
+        }
+    }
+
+    /// RFC 8032, 7.1, test 2: its key, the signature's point and its number.
+    const KEY: &str = "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c";
+    const POINT: &str = "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da";
+    const NUMBER: &str = "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00";
+
+    /// The number plus the order of the group.
+    const NUMBER_NOT_REDUCED: &str =
+        "f52db7415978abc61b2c2eb6aeebfca0387b2eaeb4302aeeb00d291612bb0c10";
+
+    /// The neutral point, which has order 1, and the number with which it signs for the key above.
+    const NEUTRAL: &str = "0100000000000000000000000000000000000000000000000000000000000000";
+    const NUMBER_FOR_NEUTRAL: &str =
+        "675d054595fa17cb6a44e3ada6ca385e55667e41a63fdab0ac22d10000354002";
+
+    const ZERO: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+    /// libsodium's `crypto_sign_verify_detached` gives the same answers.
+    #[test]
+    fn signatures_that_libsodium_takes_and_no_others() {
+        let bytes = |hex: &str| {
+            let bytes = data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
+            <[u8; 32]>::try_from(bytes).unwrap()
+        };
+        for (key, point, number, text, expected) in [
+            (KEY, POINT, NUMBER, "r", true),
+            (KEY, POINT, NUMBER, "s", false),
+            (KEY, POINT, NUMBER_NOT_REDUCED, "r", false),
+            (KEY, NEUTRAL, NUMBER_FOR_NEUTRAL, "r", false),
+            (NEUTRAL, NEUTRAL, ZERO, "r", false),
+            (ZERO, ZERO, ZERO, "r", false),
+        ] {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&bytes(point));
+            signature[32..].copy_from_slice(&bytes(number));
+            let name = "a".to_owned();
+            let key = PublicKey {
+                name: name.clone(),
+                key: bytes(key),
+            };
+            let signature = Signature {
+                name,
+                bytes: signature,
+            };
+            assert_eq!(
+                key.verifies(text, &signature),
+                expected,
+                "{signature} of {text}"
+            );
         }
     }
 }

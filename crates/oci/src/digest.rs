@@ -6,8 +6,8 @@ use std::io::{self, Write};
 use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
-use ring::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,7 +29,7 @@ impl Digest {
 
     /// The digest of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::from_ring(&digest(&SHA256, bytes))
+        Self(Sha256::digest(bytes).into())
     }
 
     /// Base 16 alone, as file names have it.
@@ -50,12 +50,6 @@ impl Digest {
             .ok_or_else(|| ParseDigestError {
                 text: hex.chars().take(200).collect(),
             })
-    }
-
-    fn from_ring(digest: &ring::digest::Digest) -> Self {
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest.as_ref());
-        Self(bytes)
     }
 }
 
@@ -102,14 +96,14 @@ impl<'de> Deserialize<'de> for Digest {
 /// without them about twice as fast as portable code.
 #[derive(Clone)]
 pub struct DigestWriter {
-    context: Context,
+    sha256: Sha256,
     length: u64,
 }
 
 impl Default for DigestWriter {
     fn default() -> Self {
         Self {
-            context: Context::new(&SHA256),
+            sha256: Sha256::new(),
             length: 0,
         }
     }
@@ -118,13 +112,13 @@ impl Default for DigestWriter {
 impl DigestWriter {
     /// Takes some more bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.context.update(bytes);
+        self.sha256.update(bytes);
         self.length += bytes.len() as u64;
     }
 
     /// The digest of all bytes so far, and how many they were.
     pub fn finish(self) -> (Digest, u64) {
-        (Digest::from_ring(&self.context.finish()), self.length)
+        (Digest(self.sha256.finalize().into()), self.length)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 
 use nix_compat::NarHash;
-use ring::digest::{Context, SHA256};
+use sha2::{Digest, Sha256};
 
 /// What the bytes are, for messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub(super) struct Checked<R> {
     inner: R,
     part: Part,
     size: Option<u64>,
-    hash: Option<(NarHash, Context)>,
+    hash: Option<(NarHash, Sha256)>,
     count: u64,
 }
 
@@ -50,7 +50,7 @@ impl<R: Read> Checked<R> {
             inner,
             part,
             size,
-            hash: hash.map(|hash| (hash, Context::new(&SHA256))),
+            hash: hash.map(|hash| (hash, Sha256::new())),
             count: 0,
         }
     }
@@ -62,9 +62,9 @@ impl<R: Read> Checked<R> {
             return Err(WrongBytes::Shorter(self.part, size, self.count));
         }
         if let Some((expected, digest)) = self.hash.take() {
-            let digest = digest.finish();
-            if digest.as_ref() != expected.0 {
-                let found = data_encoding::HEXLOWER.encode(digest.as_ref());
+            let digest: [u8; 32] = digest.finalize().into();
+            if digest != expected.0 {
+                let found = data_encoding::HEXLOWER.encode(&digest);
                 return Err(WrongBytes::Hash(self.part, expected, found));
             }
         }
@@ -106,10 +106,7 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8], size: Option<u64>, hash: Option<&[u8]>) -> String {
-        let hash = hash.map(|bytes| {
-            let digest = ring::digest::digest(&SHA256, bytes);
-            NarHash(digest.as_ref().try_into().unwrap())
-        });
+        let hash = hash.map(|bytes| NarHash(Sha256::digest(bytes).into()));
         let mut text = String::new();
         match Checked::new(bytes, Part::Nar, size, hash).read_to_string(&mut text) {
             Ok(_) => text,

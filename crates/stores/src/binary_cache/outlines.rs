@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use nix_compat::StorePath;
 use nix_compat::nar::Node;
 use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
-use ring::digest::{Context, SHA256};
+use sha2::{Digest, Sha256};
 
 use super::{BinaryCaches, Failed};
 
@@ -96,26 +96,26 @@ impl Contents for SizeOnly {
 /// Passes a tree on, and takes a digest of all but the files' contents.
 pub(super) struct Outlined<'a> {
     visitor: &'a mut dyn Visit,
-    digest: Context,
+    digest: Sha256,
 }
 
 impl<'a> Outlined<'a> {
     pub(super) fn new(visitor: &'a mut dyn Visit) -> Self {
         Self {
             visitor,
-            digest: Context::new(&SHA256),
+            digest: Sha256::new(),
         }
     }
 
     /// Equal for equal trees.
     pub(super) fn finish(self) -> Vec<u8> {
-        self.digest.finish().as_ref().to_vec()
+        self.digest.finalize().to_vec()
     }
 
     fn entry(&mut self, kind: u8, number: u64, path: &[u8]) {
-        self.digest.update(&[kind]);
+        self.digest.update([kind]);
         for number in [number, path.len() as u64] {
-            self.digest.update(&number.to_le_bytes());
+            self.digest.update(number.to_le_bytes());
         }
         self.digest.update(path);
     }

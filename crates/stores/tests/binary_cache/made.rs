@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use ed25519_dalek::{Signer, SigningKey};
 use nix_compat::narinfo::{Compression, NarFile, Signed};
 use nix_compat::signature::{PublicKey, Signature};
 use nix_compat::{NarHash, NarInfo, StoreDir, StorePath, nar};
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use sha2::{Digest, Sha256};
 use stores::BinaryCaches;
 use stores::binary_cache::{BinaryCacheError, Environment, Options, Retries, Trust};
 use tempfile::TempDir;
@@ -17,14 +18,14 @@ use tempfile::TempDir;
 /// A cache in a directory.
 pub(crate) struct Made {
     pub(crate) directory: TempDir,
-    key: Ed25519KeyPair,
+    key: SigningKey,
 }
 
 impl Made {
     pub(crate) fn new() -> Self {
         let made = Self {
             directory: tempfile::tempdir().unwrap(),
-            key: Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap(),
+            key: SigningKey::from_bytes(&[7; 32]),
         };
         made.write("nix-cache-info", b"StoreDir: /nix/store\nPriority: 40\n");
         fs::create_dir(made.path().join("nar")).unwrap();
@@ -44,7 +45,7 @@ impl Made {
     }
 
     pub(crate) fn trust(&self) -> Trust {
-        let key = BASE64.encode(self.key.public_key().as_ref());
+        let key = BASE64.encode(self.key.verifying_key().as_bytes());
         Trust {
             keys: vec![PublicKey::parse(&format!("made-1:{key}")).unwrap()],
             require_signatures: true,
@@ -88,7 +89,7 @@ impl Made {
 
     pub(crate) fn sign(&self, signed: &Signed) -> Signature {
         let bytes = self.key.sign(signed.fingerprint().as_bytes());
-        Signature::parse(&format!("made-1:{}", BASE64.encode(bytes.as_ref()))).unwrap()
+        Signature::parse(&format!("made-1:{}", BASE64.encode(&bytes.to_bytes()))).unwrap()
     }
 
     pub(crate) fn open(&self) -> BinaryCaches {
@@ -124,8 +125,7 @@ pub(crate) fn path(number: usize) -> StorePath {
 }
 
 pub(crate) fn sha256(bytes: &[u8]) -> NarHash {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    NarHash(digest.as_ref().try_into().unwrap())
+    NarHash(Sha256::digest(bytes).into())
 }
 
 /// A NAR with a directory, an executable file of some size and a link.

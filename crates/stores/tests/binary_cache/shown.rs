@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use nix_compat::StorePath;
 use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
-use ring::digest::{Context, SHA256};
+use sha2::{Digest, Sha256};
 
 /// One line for each entry of a tree: its path, and all that there is to know of it.
 pub(crate) fn shown(trees: &dyn Trees, path: &StorePath) -> Result<Vec<String>, String> {
@@ -61,14 +61,14 @@ impl Visit for Record {
         let size = contents.size();
         let mut line = format!("{} {executable} {size}", path.escape_ascii());
         if self.contents {
-            let mut digest = Context::new(&SHA256);
+            let mut digest = Sha256::new();
             let count = match contents.open()? {
                 Opened::File(file) => copy(file, &mut digest),
                 Opened::Stream(stream) => copy(stream, &mut digest),
                 _ => unreachable!("contents are a file or a stream"),
             };
             assert_eq!(count.map_err(TreeError::visitor)?, size);
-            line += &format!(" {:?}", digest.finish());
+            line += &format!(" {:?}", digest.finalize());
         }
         self.lines.push(line);
         Ok(())
@@ -81,7 +81,7 @@ impl Visit for Record {
     }
 }
 
-fn copy(mut from: impl Read, digest: &mut Context) -> io::Result<u64> {
+fn copy(mut from: impl Read, digest: &mut Sha256) -> io::Result<u64> {
     let mut buffer = [0; 8192];
     let mut total = 0;
     loop {
