@@ -32,7 +32,7 @@ pub use cost::{Compared, Cost, Costs, compare};
 pub use diff::{Diff, LayerChange, PathChange, Pull};
 pub use dot::dot;
 pub use history::History;
-pub use pattern::{EmptyPattern, LayerPattern};
+pub use pattern::{LayerPattern, ParsePatternError};
 pub use pipeline::{Pipeline, PipelineError, Problem};
 pub use plan::{CheckError, ParsePlanError, Plan, PlannedLayer, Reason};
 pub use plan_graph::PlanGraph;

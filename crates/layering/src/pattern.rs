@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
+use globset::{GlobBuilder, GlobMatcher};
 use nix_compat::StorePath;
 use petgraph::graph::NodeIndex;
 
@@ -12,33 +13,56 @@ use crate::closure::Closure;
 const CLOSURE: &str = "closure:";
 
 /// Which paths are to be a layer of their own: `glibc-*` these paths, `closure:python3-*` these
-/// with everything that they need. `*` stands for any characters, `?` for one. The name of a path
-/// is what follows its hash; a pattern may also be a whole base name or a whole store path.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// with everything that they need. `*` stands for any characters, `?` for one, `[a-c]` for one of
+/// some, `{a,b}` for one text or another, and `\` makes the next character stand for itself. The
+/// name of a path is what follows its hash; a pattern may also be a whole base name or a whole
+/// store path.
+#[derive(Debug, Clone)]
 pub struct LayerPattern {
-    glob: String,
+    glob: GlobMatcher,
     /// Whether what the paths need belongs to the layer too.
     pub with_closure: bool,
 }
 
 /// A text that is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a layer's pattern is empty; it names store paths, as in `glibc-*` or `closure:python3-*`")]
-pub struct EmptyPattern;
+#[non_exhaustive]
+pub enum ParsePatternError {
+    /// It names nothing.
+    #[error(
+        "a layer's pattern is empty; it names store paths, as in `glibc-*` or `closure:python3-*`"
+    )]
+    Empty,
+    /// Brackets, braces or a backslash that lead to nothing.
+    #[error("`{glob}` is no pattern of store paths: {why}")]
+    Glob {
+        /// What was read, without `closure:`.
+        glob: String,
+        /// What is wrong.
+        why: String,
+    },
+}
 
 impl FromStr for LayerPattern {
-    type Err = EmptyPattern;
+    type Err = ParsePatternError;
 
-    fn from_str(text: &str) -> Result<Self, EmptyPattern> {
+    fn from_str(text: &str) -> Result<Self, ParsePatternError> {
         let (with_closure, glob) = match text.strip_prefix(CLOSURE) {
             Some(glob) => (true, glob),
             None => (false, text),
         };
         if glob.is_empty() {
-            return Err(EmptyPattern);
+            return Err(ParsePatternError::Empty);
         }
-        Ok(Self {
+        // As the patterns of `owners` and `modes` are, but that `*` stands for slashes as well:
+        // they are in none but whole store paths.
+        let parsed = GlobBuilder::new(glob).empty_alternates(true).build();
+        let parsed = parsed.map_err(|error| ParsePatternError::Glob {
             glob: glob.to_owned(),
+            why: error.kind().to_string(),
+        })?;
+        Ok(Self {
+            glob: parsed.compile_matcher(),
             with_closure,
         })
     }
@@ -47,7 +71,7 @@ impl FromStr for LayerPattern {
 impl fmt::Display for LayerPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let closure = if self.with_closure { CLOSURE } else { "" };
-        write!(f, "{closure}{}", self.glob)
+        write!(f, "{closure}{}", self.glob.glob())
     }
 }
 
@@ -72,35 +96,8 @@ impl LayerPattern {
     pub fn matches(&self, path: &StorePath) -> bool {
         [path.name(), path.base_name(), path.as_str()]
             .into_iter()
-            .any(|text| glob_matches(self.glob.as_bytes(), text.as_bytes()))
+            .any(|text| self.glob.is_match(text))
     }
-}
-
-/// Goes back to the last `*` only, which is enough: what an earlier one could take, it took.
-fn glob_matches(glob: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut in_text) = (0, 0);
-    let mut star = None;
-    while in_text < text.len() {
-        match glob.get(at) {
-            Some(b'*') => {
-                star = Some((at + 1, in_text));
-                at += 1;
-            }
-            Some(&byte) if byte == b'?' || byte == text[in_text] => {
-                at += 1;
-                in_text += 1;
-            }
-            _ => {
-                let Some((after, taken)) = star else {
-                    return false;
-                };
-                star = Some((after, taken + 1));
-                at = after;
-                in_text = taken + 1;
-            }
-        }
-    }
-    glob[at..].iter().all(|&byte| byte == b'*')
 }
 
 #[cfg(test)]
@@ -125,13 +122,29 @@ mod tests {
             (glibc.base_name(), true),
             (whole, true),
             ("closure:glibc-*", true),
+            ("{glibc,musl}-*", true),
+            ("glibc{,-locales}-2*", true),
+            ("glibc-[0-9]*", true),
+            ("glibc-[!0-9]*", false),
+            ("/nix/*-glibc-*", true),
         ] {
             let parsed: LayerPattern = pattern.parse().unwrap();
             assert_eq!(parsed.matches(&glibc), matches, "{pattern}");
             assert_eq!(parsed.to_string(), pattern);
         }
-        assert_eq!("closure:".parse::<LayerPattern>(), Err(EmptyPattern));
-        assert_eq!("".parse::<LayerPattern>(), Err(EmptyPattern));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_said_in_one_line() {
+        for (text, why) in [
+            ("", "empty"),
+            ("closure:", "empty"),
+            ("glibc-[", "`glibc-[` is no pattern of store paths"),
+            ("closure:{a", "`{a` is no pattern of store paths"),
+        ] {
+            let error = text.parse::<LayerPattern>().unwrap_err().to_string();
+            assert!(error.contains(why) && error.lines().count() == 1, "{error}");
+        }
     }
 
     #[test]

@@ -27,29 +27,15 @@ pub fn run() -> Result<()> {
         mut out,
         ..
     } = attributes::read::<ScriptAttributes>()?;
-    let words: Vec<String> = [&script.program]
-        .into_iter()
-        .chain(&script.arguments)
-        .map(|word| quoted(word))
-        .collect();
+    let words = [&script.program].into_iter().chain(&script.arguments);
+    let words = shlex::try_join(words.map(String::as_str))
+        .with_context(|| format!("the arguments of {}", script.program))?;
     if let Some(name) = script.bin {
         out.push("bin");
         fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
         out.push(name);
     }
-    attributes::write(
-        &out,
-        format!("#!{}\nexec {} \"$@\"\n", script.shell, words.join(" ")),
-    )?;
+    attributes::write(&out, format!("#!{}\nexec {words} \"$@\"\n", script.shell))?;
     fs::set_permissions(&out, Permissions::from_mode(0o755))
         .with_context(|| format!("cannot make {} executable", out.display()))
-}
-
-/// A word as a shell takes it for one.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%,".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
 }

@@ -3,11 +3,10 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use libdeflater::{CompressionLvl, Compressor};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Bytes of a member before compression. It reaches the bytes.
 const MEMBER: usize = 1 << 20;
@@ -15,18 +14,13 @@ const MEMBER: usize = 1 << 20;
 /// Compresses what is written.
 pub struct Encoder<W> {
     writer: W,
+    level: CompressionLvl,
     member: Vec<u8>,
     is_empty: bool,
-    threads: Vec<JoinHandle<()>>,
-    /// Where threads take their work from; gone when there is no more.
-    work: Option<SyncSender<Work>>,
+    /// Not the process's own pool: who writes may be one of its threads, and waits for these.
+    pool: ThreadPool,
     /// Results in the order in which they are to be written.
     results: VecDeque<Receiver<io::Result<Vec<u8>>>>,
-}
-
-struct Work {
-    member: Vec<u8>,
-    result: SyncSender<io::Result<Vec<u8>>>,
 }
 
 impl<W: Write> Encoder<W> {
@@ -34,28 +28,13 @@ impl<W: Write> Encoder<W> {
     pub fn new(writer: W, level: i32, threads: usize) -> io::Result<Self> {
         let level = CompressionLvl::new(level)
             .map_err(|_| io::Error::other("libdeflate has no such level"))?;
-        let (work, queue) = sync_channel::<Work>(threads);
-        let queue = Arc::new(Mutex::new(queue));
-        let start = |_| {
-            let queue = Arc::clone(&queue);
-            std::thread::spawn(move || {
-                let mut compressor = Compressor::new(level);
-                loop {
-                    let next = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                    let Ok(Work { member, result }) = next else {
-                        return;
-                    };
-                    // Nobody waits for it once the writer has failed.
-                    let _ = result.send(compress(&mut compressor, &member));
-                }
-            })
-        };
+        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(Self {
             writer,
+            level,
             member: Vec::with_capacity(MEMBER),
             is_empty: true,
-            threads: (0..threads).map(start).collect(),
-            work: Some(work),
+            pool: pool.map_err(io::Error::other)?,
             results: VecDeque::new(),
         })
     }
@@ -65,31 +44,24 @@ impl<W: Write> Encoder<W> {
         if !self.member.is_empty() || self.is_empty {
             self.send()?;
         }
-        self.work = None;
         while !self.results.is_empty() {
             self.receive()?;
-        }
-        for thread in self.threads.drain(..) {
-            thread
-                .join()
-                .map_err(|_| io::Error::other("a thread that compresses has died"))?;
         }
         Ok(self.writer)
     }
 
     fn send(&mut self) -> io::Result<()> {
         // As much is under way as keeps the threads busy, and no more.
-        while self.results.len() >= 2 * self.threads.len() {
+        while self.results.len() >= 2 * self.pool.current_num_threads() {
             self.receive()?;
         }
         let member = std::mem::replace(&mut self.member, Vec::with_capacity(MEMBER));
         let (result, receiver) = sync_channel(1);
-        let died = || io::Error::other("a thread that compresses has died");
-        self.work
-            .as_ref()
-            .ok_or_else(died)?
-            .send(Work { member, result })
-            .map_err(|_| died())?;
+        let level = self.level;
+        self.pool.spawn_fifo(move || {
+            // Nobody waits for it once the writer has failed.
+            let _ = result.send(compress(level, &member));
+        });
         self.results.push_back(receiver);
         self.is_empty = false;
         Ok(())
@@ -122,7 +94,8 @@ impl<W: Write> Write for Encoder<W> {
 }
 
 /// One member: libdeflate writes its header without name and time.
-fn compress(compressor: &mut Compressor, member: &[u8]) -> io::Result<Vec<u8>> {
+fn compress(level: CompressionLvl, member: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressor = Compressor::new(level);
     let mut compressed = vec![0; compressor.gzip_compress_bound(member.len())];
     let length = compressor
         .gzip_compress(member, &mut compressed)

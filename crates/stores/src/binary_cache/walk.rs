@@ -1,18 +1,22 @@
 //! Walking a closure: many paths are asked for at once, each only once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix_compat::StorePath;
+use rayon::{Scope, ThreadPool, ThreadPoolBuilder};
 
 use super::error::BinaryCacheError;
 
-/// A path, and what refers to it.
-type Wanted = (StorePath, Option<StorePath>);
+/// Bytes of a thread's stack: there are many threads, and none goes deep.
+const STACK: usize = 512 << 10;
 
 /// Walks from `roots`. `find` gives what is known of a path, and what it refers to. At most
 /// `threads` are asked for at once; a closure of more than `most` paths is an error.
+///
+/// Threads mostly wait for an answer, so there are as many as connections rather than processors,
+/// in a pool of their own: the process's own pool must not wait for a network.
 pub(super) fn walk<T: Send>(
     roots: &[StorePath],
     threads: usize,
@@ -21,37 +25,14 @@ pub(super) fn walk<T: Send>(
 ) -> Result<BTreeMap<StorePath, T>, BinaryCacheError> {
     let walk = Walk {
         state: Mutex::new(State {
-            wanted: Vec::new(),
             seen: BTreeSet::new(),
-            asked: 0,
             found: BTreeMap::new(),
             failed: None,
-            stopped: false,
         }),
-        changed: Condvar::new(),
         most,
         find,
     };
-    {
-        let mut state = walk.lock();
-        for root in roots {
-            state.want(root, None);
-        }
-    }
-    thread::scope(|scope| {
-        for started in 0..threads.max(1) {
-            let spawned = thread::Builder::new()
-                .stack_size(512 << 10)
-                .spawn_scoped(scope, || walk.work());
-            match spawned {
-                Ok(_) => {}
-                // Some threads are enough.
-                Err(_) if started > 0 => break,
-                Err(error) => return Err(BinaryCacheError::Thread(error)),
-            }
-        }
-        Ok(())
-    })?;
+    pool(threads)?.scope(|scope| walk.want(scope, roots, None));
     let state = walk
         .state
         .into_inner()
@@ -62,101 +43,69 @@ pub(super) fn walk<T: Send>(
     }
 }
 
+/// So many threads, or fewer where the system does not give as many.
+fn pool(threads: usize) -> Result<ThreadPool, BinaryCacheError> {
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads.max(1))
+        .stack_size(STACK)
+        .build();
+    match pool {
+        Err(_) if threads > 1 => self::pool(threads / 2),
+        pool => pool.map_err(|error| BinaryCacheError::Thread(io::Error::other(error))),
+    }
+}
+
 struct Walk<T, F> {
     state: Mutex<State<T>>,
-    /// Something is wanted, or nothing will be any more.
-    changed: Condvar,
     most: usize,
     find: F,
 }
 
 struct State<T> {
-    wanted: Vec<Wanted>,
+    /// The paths that were asked for, or are about to be.
     seen: BTreeSet<StorePath>,
-    /// How many paths are being asked for.
-    asked: usize,
     found: BTreeMap<StorePath, T>,
+    /// Once it is there, no further path is asked for.
     failed: Option<BinaryCacheError>,
-    /// No further path is to be asked for.
-    stopped: bool,
-}
-
-impl<T> State<T> {
-    /// Whether it was not wanted before.
-    fn want(&mut self, path: &StorePath, by: Option<&StorePath>) -> bool {
-        let new = self.seen.insert(path.clone());
-        if new {
-            self.wanted.push((path.clone(), by.cloned()));
-        }
-        new
-    }
 }
 
 impl<T, F> Walk<T, F>
 where
-    F: Fn(&StorePath, Option<StorePath>) -> Result<(T, Vec<StorePath>), BinaryCacheError>,
+    T: Send,
+    F: Fn(&StorePath, Option<StorePath>) -> Result<(T, Vec<StorePath>), BinaryCacheError> + Sync,
 {
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         // A thread that panics ends the whole walk with its panic; what it left does not matter.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn work(&self) {
-        // Also when `find` panics: the others must not wait for what never comes.
-        let _end = OnPanic(self);
+    /// Asks for those of the paths that were not asked for yet.
+    fn want<'s>(&'s self, scope: &Scope<'s>, paths: &[StorePath], by: Option<&StorePath>) {
         let mut state = self.lock();
-        loop {
-            if state.stopped {
+        for path in paths {
+            if state.failed.is_some() {
                 return;
             }
-            let Some((path, by)) = state.wanted.pop() else {
-                if state.asked == 0 {
-                    return;
-                }
-                state = self
-                    .changed
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            state.asked += 1;
-            drop(state);
-            let found = (self.find)(&path, by);
-            state = self.lock();
-            state.asked -= 1;
-            match found {
-                Ok((value, references)) => {
-                    for reference in &references {
-                        if state.want(reference, Some(&path)) {
-                            self.changed.notify_one();
-                        }
-                    }
-                    state.found.insert(path, value);
-                    if state.seen.len() > self.most {
-                        state.failed = Some(BinaryCacheError::TooManyPaths(self.most));
-                        state.stopped = true;
-                    }
-                }
-                Err(error) => {
-                    state.failed.get_or_insert(error);
-                    state.stopped = true;
-                }
+            if state.seen.insert(path.clone()) {
+                let (path, by) = (path.clone(), by.cloned());
+                scope.spawn(move |scope| self.ask(scope, path, by));
             }
-            if state.stopped || (state.asked == 0 && state.wanted.is_empty()) {
-                self.changed.notify_all();
+            if state.seen.len() > self.most {
+                state.failed = Some(BinaryCacheError::TooManyPaths(self.most));
             }
         }
     }
-}
 
-struct OnPanic<'a, T, F>(&'a Walk<T, F>);
-
-impl<T, F> Drop for OnPanic<'_, T, F> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.stopped = true;
-            self.0.changed.notify_all();
+    fn ask<'s>(&'s self, scope: &Scope<'s>, path: StorePath, by: Option<StorePath>) {
+        if self.lock().failed.is_some() {
+            return;
+        }
+        match (self.find)(&path, by) {
+            Ok((value, references)) => {
+                self.want(scope, &references, Some(&path));
+                self.lock().found.insert(path, value);
+            }
+            Err(error) => _ = self.lock().failed.get_or_insert(error),
         }
     }
 }
@@ -222,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "scoped thread panicked")]
+    #[should_panic(expected = "of the test")]
     fn a_panic_does_not_hang() {
         let _ = walk(&[path(1)], 4, 100, |_, _| -> Result<((), Vec<_>), _> {
             panic!("of the test")
