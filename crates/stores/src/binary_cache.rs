@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix_compat::nar::Listing;
@@ -28,7 +29,7 @@ mod walk;
 
 pub use environment::Environment;
 pub use error::{BinaryCacheError, FetchError};
-pub use http::Retries;
+pub use net::Retry;
 pub use outlines::Outlines;
 pub use trust::{Trust, nix_settings};
 
@@ -57,7 +58,9 @@ pub struct Options {
     /// How many requests are made at once at most.
     pub connections: usize,
     /// When a request is made again.
-    pub retries: Retries,
+    pub retry: Retry,
+    /// PEM files with certificate authorities to trust beside the machine's own.
+    pub ca_files: Vec<PathBuf>,
     /// Where credentials and certificates are looked for.
     pub environment: Environment,
 }
@@ -68,7 +71,8 @@ impl Options {
         Self {
             trust,
             connections: 48,
-            retries: Retries::default(),
+            retry: Retry::default(),
+            ca_files: Vec::new(),
             environment: Environment::of_process(),
         }
     }
@@ -120,7 +124,12 @@ impl BinaryCaches {
         urls: impl IntoIterator<Item = impl AsRef<str>>,
         options: Options,
     ) -> Result<Self, BinaryCacheError> {
-        let client = Client::new(options.connections, options.retries, &options.environment)?;
+        let client = Client::new(
+            options.connections,
+            options.retry,
+            &options.ca_files,
+            &options.environment,
+        )?;
         let mut store_dir = None;
         let mut caches = Vec::new();
         for url in urls {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix_compat::nixhash::ParseHashError;
 use nix_compat::store_path::ParseStorePathError;
 use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 /// How long a query waits while Nix has the database locked.
@@ -255,17 +256,17 @@ fn has_log(path: &Path) -> bool {
     std::fs::metadata(log).is_ok_and(|metadata| metadata.len() > 0)
 }
 
+/// What is escaped in the path of a `file:` address: all but RFC 3986's unreserved characters and `/`.
+const OF_PATH: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'/')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// SQLite's name for a file that nobody changes (<https://sqlite.org/uri.html>).
 fn immutable_uri(path: &Path) -> String {
-    use std::fmt::Write as _;
     use std::os::unix::ffi::OsStrExt as _;
-    let mut uri = String::from("file:");
-    for &byte in path.as_os_str().as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
-            uri.push(char::from(byte));
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(uri, "%{byte:02X}");
-        }
-    }
-    uri + "?immutable=1"
+    let path = percent_encode(path.as_os_str().as_bytes(), OF_PATH);
+    format!("file:{path}?immutable=1")
 }

@@ -210,7 +210,7 @@ pub struct RegistryArgs {
     /// Use HTTP without TLS for all registries. Registries on this machine always use it.
     #[arg(long)]
     pub plain_http: bool,
-    /// Also trust the certificates in this PEM file. Repeatable.
+    /// Also trust the certificate authorities in this PEM file, for registries and binary caches. Repeatable.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Vec<PathBuf>,
 }

@@ -29,6 +29,7 @@ impl ImageArgs {
                 urls: self.store.store.clone(),
                 trusted_keys: self.store.trusted_key.clone(),
                 require_signatures: !self.store.no_require_sigs,
+                ca_files: self.registry.ca_file.clone(),
             },
             subject: SubjectSettings {
                 paths: self.paths.clone(),

@@ -35,6 +35,8 @@ pub struct StoreSettings {
     pub trusted_keys: Vec<String>,
     /// Whether a binary cache's paths must be signed by a trusted key.
     pub require_signatures: bool,
+    /// PEM files with certificate authorities that are trusted on top of the machine's own.
+    pub ca_files: Vec<PathBuf>,
 }
 
 impl StoreSettings {
@@ -72,7 +74,10 @@ impl Store {
                     format!("--store {other}: binary caches can only be combined with each other");
                 return Err(UsageError(usage).into());
             }
-            let options = Options::new(trust(settings)?);
+            let options = Options {
+                ca_files: settings.ca_files.clone(),
+                ..Options::new(trust(settings)?)
+            };
             let caches = BinaryCaches::open(urls, options)?;
             return Ok(Self::Caches(Box::new(caches)));
         }

@@ -36,7 +36,7 @@ pub enum BinaryCacheError {
         /// That of the caches before it, or of the path that was asked for.
         expected: String,
     },
-    /// A file with credentials, keys or certificates cannot be read.
+    /// A file with credentials or keys cannot be read.
     #[error("cannot read {}", path.display())]
     Settings {
         /// The file.
@@ -44,6 +44,9 @@ pub enum BinaryCacheError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// No server can be reached with the machine's settings.
+    #[error(transparent)]
+    Connection(#[from] net::Error),
     /// A file of the cache cannot be fetched.
     #[error("cannot fetch {url}")]
     Fetch {
@@ -131,7 +134,7 @@ pub enum FetchError {
         message: String,
     },
     /// There was no answer.
-    #[error("{0}")]
+    #[error("{_0}{}", certificate_advice(_0))]
     Http(#[source] Box<ureq::Error>),
     /// The file or the answer cannot be read.
     #[error("{0}")]
@@ -173,6 +176,16 @@ fn in_brackets(message: &str) -> String {
         message => format!(" ({message})"),
     }
 }
+
+fn certificate_advice(error: &ureq::Error) -> &'static str {
+    match error {
+        ureq::Error::Rustls(_) => CA_FILE,
+        ureq::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => CA_FILE,
+        _ => "",
+    }
+}
+
+const CA_FILE: &str = "; if the server is to be trusted, name its authority with --ca-file";
 
 fn advice(status: u16) -> &'static str {
     match status {

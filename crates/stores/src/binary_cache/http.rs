@@ -1,46 +1,30 @@
 //! Files over HTTP: tried again when a server fails, and gone on with when a connection breaks.
 
 use std::io::{self, Read};
-use std::thread;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use net::{Agents, Attempts, Retry, Settings, content_range, is_passing_status, retry_after};
+use ureq::BodyReader;
 use ureq::http::StatusCode;
-use ureq::http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_RANGE, RANGE, RETRY_AFTER};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
-use ureq::{Agent, BodyReader};
+use ureq::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, RANGE};
 
 use super::environment::Environment;
 use super::error::{BinaryCacheError, FetchError};
 
-/// How often, and after which waits, a failed request is made again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Retries {
-    /// How many tries in all, without progress between them.
-    pub tries: u32,
-    /// The wait before the second try. Each further one is twice as long, up to ten seconds.
-    pub first_wait: Duration,
-}
-
-impl Default for Retries {
-    fn default() -> Self {
-        Self {
-            tries: 5,
-            first_wait: Duration::from_millis(200),
-        }
-    }
-}
-
-const LONGEST_WAIT: Duration = Duration::from_secs(10);
-/// The longest that a server may ask to wait.
-const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(60);
+/// A server that sends nothing for so long will not go on. Caches have their files at hand; a
+/// download may take as long as it does.
+const SILENCE: Duration = Duration::from_secs(60);
+/// More redirects than any cache needs: to a bucket, and from there to a network of copies.
+const REDIRECTS: u32 = 10;
 /// How much of an error's page is read.
 const ERROR_PAGE: u64 = 4096;
 
 /// Connections that are kept open, and the rules for trying again.
 #[derive(Debug)]
 pub(super) struct Client {
-    agent: Agent,
-    retries: Retries,
+    agents: Agents,
+    retry: Retry,
 }
 
 /// What one try of a request asks for.
@@ -68,27 +52,19 @@ struct Answer {
 impl Client {
     pub(super) fn new(
         connections: usize,
-        retries: Retries,
+        retry: Retry,
+        ca_files: &[PathBuf],
         environment: &Environment,
     ) -> Result<Self, BinaryCacheError> {
-        let mut tls = TlsConfig::builder();
-        if let Some(certificates) = certificates(environment)? {
-            tls = tls.root_certs(RootCerts::new_with_certs(&certificates));
-        }
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .tls_config(tls.build())
-            .user_agent(concat!("stream-layered/", env!("CARGO_PKG_VERSION")))
-            .max_idle_connections(connections)
-            .max_idle_connections_per_host(connections)
-            .timeout_resolve(Some(Duration::from_secs(20)))
-            .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            // A download may take as long as it does, but must not stand still.
-            .timeout_per_read(Some(Duration::from_secs(60)))
-            .build()
-            .new_agent();
-        Ok(Self { agent, retries })
+        let settings = Settings {
+            ca_files,
+            connections,
+            redirects: REDIRECTS,
+            silence: SILENCE,
+        };
+        let variable = |name: &str| environment.get(name).map(Into::into);
+        let agents = Agents::new(variable, settings)?;
+        Ok(Self { agents, retry })
     }
 
     /// Starts a download; nothing where the server has no such file.
@@ -96,11 +72,11 @@ impl Client {
         &'a self,
         request: Ask<'a>,
     ) -> Result<Option<(Download<'a>, Option<String>)>, FetchError> {
-        let mut tries = Tries::new(self.retries);
+        let mut attempts = Attempts::new(self.retry);
         let answer = loop {
             match self.get(&request(), 0) {
                 Ok(answer) => break answer,
-                Err(failed) => tries.again(failed)?,
+                Err(failed) => failed.wait(&mut attempts)?,
             }
         };
         Ok(answer.map(|answer| {
@@ -110,7 +86,7 @@ impl Client {
                 body: Some(answer.body),
                 read: 0,
                 length: answer.length,
-                tries,
+                attempts,
             };
             (download, answer.encoding)
         }))
@@ -118,11 +94,8 @@ impl Client {
 
     /// One try, from some byte of the file on.
     fn get(&self, request: &Request, start: u64) -> Result<Option<Answer>, Failed> {
-        let mut get = self
-            .agent
-            .get(&request.url)
-            // The bytes that are kept, not others made of them: their hash and length are known.
-            .header(ACCEPT_ENCODING, "identity");
+        let uri = request.url.parse().unwrap_or_default();
+        let mut get = self.agents.agent(&uri).get(&request.url);
         if let Some(authorization) = &request.authorization {
             get = get.header(AUTHORIZATION, authorization);
         }
@@ -132,7 +105,7 @@ impl Client {
         let response = get.call().map_err(Failed::from)?;
         let status = response.status();
         let header = |name| response.headers().get(name)?.to_str().ok();
-        let encoding = header(ureq::http::header::CONTENT_ENCODING)
+        let encoding = header(CONTENT_ENCODING)
             .filter(|encoding| *encoding != "identity")
             .map(str::to_owned);
         match status {
@@ -148,23 +121,20 @@ impl Client {
             }
             StatusCode::PARTIAL_CONTENT if start > 0 => {
                 let range = header(CONTENT_RANGE).unwrap_or_default();
-                let Some((from, length)) = parse_content_range(range).filter(|r| r.0 == start)
-                else {
+                let Some(part) = content_range(range).filter(|part| part.start == start) else {
                     let why = format!("byte {start} was asked for, `{range}` came");
                     return Err(Failed::finally(FetchError::Resume(why)));
                 };
                 Ok(Some(Answer {
                     body: response.into_body().into_reader(),
-                    start: from,
-                    length,
+                    start,
+                    length: part.length,
                     encoding,
                 }))
             }
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
             status => {
-                let wait = header(RETRY_AFTER)
-                    .and_then(|seconds| seconds.parse().ok())
-                    .map(|seconds| Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+                let wait = retry_after(response.headers());
                 let mut page = Vec::new();
                 // What can be had of it; the status says what matters.
                 let _ = response
@@ -177,7 +147,7 @@ impl Client {
                         status: status.as_u16(),
                         message: message(status, &page),
                     },
-                    again: matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504),
+                    again: is_passing_status(status.as_u16()),
                     wait,
                 })
             }
@@ -194,7 +164,7 @@ pub(super) struct Download<'a> {
     /// Bytes that were given on.
     read: u64,
     length: Option<u64>,
-    tries: Tries,
+    attempts: Attempts,
 }
 
 impl Download<'_> {
@@ -245,7 +215,7 @@ impl Read for Download<'_> {
                     Ok(0) => Failed::broken(io::ErrorKind::UnexpectedEof.into()),
                     Ok(count) => {
                         self.read += count as u64;
-                        self.tries = Tries::new(self.client.retries);
+                        self.attempts.progressed();
                         return Ok(count);
                     }
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -253,7 +223,7 @@ impl Read for Download<'_> {
                 },
             };
             self.body = None;
-            self.tries.again(failed)?;
+            failed.wait(&mut self.attempts)?;
         }
     }
 }
@@ -276,6 +246,14 @@ impl Failed {
         }
     }
 
+    /// Waits until the next try, or gives the error back where there is to be none.
+    fn wait(self, attempts: &mut Attempts) -> Result<(), FetchError> {
+        if self.again && attempts.wait(self.wait) {
+            return Ok(());
+        }
+        Err(self.error)
+    }
+
     fn broken(error: io::Error) -> Self {
         Self {
             again: true,
@@ -286,56 +264,11 @@ impl Failed {
 
 impl From<ureq::Error> for Failed {
     fn from(error: ureq::Error) -> Self {
-        let again = match &error {
-            // A server that is not there, or has a wrong certificate, has it a second later too; one
-            // that hangs up may not.
-            ureq::Error::Io(error) => !matches!(
-                error.kind(),
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::InvalidData
-            ),
-            ureq::Error::Timeout(_) | ureq::Error::Protocol(_) => true,
-            _ => false,
-        };
         Self {
-            again,
+            again: net::may_pass(&error, false),
             ..Self::finally(FetchError::Http(Box::new(error)))
         }
     }
-}
-
-/// How often something was tried since it last went well.
-struct Tries {
-    retries: Retries,
-    made: u32,
-}
-
-impl Tries {
-    fn new(retries: Retries) -> Self {
-        Self { retries, made: 0 }
-    }
-
-    /// Waits until the next try, or gives the error back where there is to be none.
-    fn again(&mut self, failed: Failed) -> Result<(), FetchError> {
-        self.made += 1;
-        if !failed.again || self.made >= self.retries.tries {
-            return Err(failed.error);
-        }
-        let factor = 1 << (self.made - 1).min(16);
-        let wait = (self.retries.first_wait * factor).min(LONGEST_WAIT);
-        thread::sleep(failed.wait.unwrap_or(wait));
-        Ok(())
-    }
-}
-
-/// `bytes START-END/LENGTH`; the length may be `*`.
-fn parse_content_range(text: &str) -> Option<(u64, Option<u64>)> {
-    let (range, length) = text.strip_prefix("bytes ")?.split_once('/')?;
-    let (start, _) = range.split_once('-')?;
-    let length = match length {
-        "*" => None,
-        length => Some(length.parse().ok()?),
-    };
-    Some((start.parse().ok()?, length))
 }
 
 /// What an answer says besides its number: S3's code, or the number's usual name.
@@ -350,50 +283,9 @@ fn message(status: StatusCode, page: &[u8]) -> String {
     name.unwrap_or_default().to_owned()
 }
 
-/// Authorities to trust in place of those that are built in, as Nix takes them.
-fn certificates(
-    environment: &Environment,
-) -> Result<Option<Vec<Certificate<'static>>>, BinaryCacheError> {
-    let file = ["NIX_SSL_CERT_FILE", "SSL_CERT_FILE"]
-        .into_iter()
-        .find_map(|name| environment.get(name));
-    let Some(file) = file else { return Ok(None) };
-    let settings = |source| BinaryCacheError::Settings {
-        path: file.into(),
-        source,
-    };
-    // Nix's builders say so, for a build that must not reach anything.
-    if file == "/no-cert-file.crt" {
-        return Ok(None);
-    }
-    let pem = std::fs::read(file).map_err(|error| settings(error.into()))?;
-    let mut certificates = Vec::new();
-    for item in ureq::tls::parse_pem(&pem) {
-        if let PemItem::Certificate(certificate) = item.map_err(|error| settings(error.into()))? {
-            certificates.push(certificate);
-        }
-    }
-    Ok(Some(certificates))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ranges_of_answers() {
-        assert_eq!(parse_content_range("bytes 5-9/10"), Some((5, Some(10))));
-        assert_eq!(parse_content_range("bytes 5-9/*"), Some((5, None)));
-        for text in [
-            "",
-            "bytes */10",
-            "bytes 5/10",
-            "lines 1-2/3",
-            "bytes a-9/10",
-        ] {
-            assert_eq!(parse_content_range(text), None, "{text}");
-        }
-    }
 
     #[test]
     fn the_code_of_s3_is_the_message() {

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use data_encoding::BASE64;
+use net::basic;
+use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::environment::Environment;
@@ -188,23 +189,8 @@ fn is_address(name: impl AsRef<Path>) -> bool {
     name.starts_with(b"http://") || name.starts_with(b"https://")
 }
 
-fn basic(name: &str, password: &str) -> String {
-    format!(
-        "Basic {}",
-        BASE64.encode(format!("{name}:{password}").as_bytes())
-    )
-}
-
 fn percent_decoded(text: &str) -> String {
-    // The form that a query's values have, where only `+` differs.
-    url::form_urlencoded::parse(
-        text.replace('+', "%2B")
-            .replace('&', "%26")
-            .replace('=', "%3D")
-            .as_bytes(),
-    )
-    .map(|(name, _)| name.into_owned())
-    .collect()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -12,7 +12,7 @@ use nix_compat::signature::{PublicKey, Signature};
 use nix_compat::{NarHash, NarInfo, StoreDir, StorePath, nar};
 use sha2::{Digest, Sha256};
 use stores::BinaryCaches;
-use stores::binary_cache::{BinaryCacheError, Environment, Options, Retries, Trust};
+use stores::binary_cache::{BinaryCacheError, Environment, Options, Retry, Trust};
 use tempfile::TempDir;
 
 /// A cache in a directory.
@@ -107,10 +107,22 @@ pub(crate) fn open_in(
     trust: Trust,
     environment: Environment,
 ) -> Result<BinaryCaches, BinaryCacheError> {
+    open_with(urls, trust, environment, &[])
+}
+
+/// Opens caches whose servers have certificates of these authorities.
+pub(crate) fn open_with(
+    urls: &[&str],
+    trust: Trust,
+    environment: Environment,
+    ca_files: &[PathBuf],
+) -> Result<BinaryCaches, BinaryCacheError> {
     let options = Options {
-        retries: Retries {
-            tries: 4,
+        ca_files: ca_files.to_vec(),
+        retry: Retry {
+            attempts: 4,
             first_wait: Duration::from_millis(1),
+            ..Retry::default()
         },
         environment,
         ..Options::new(trust)

@@ -11,3 +11,4 @@ mod s3;
 mod scale;
 mod server;
 mod shown;
+mod tls;
