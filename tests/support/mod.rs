@@ -6,3 +6,4 @@ pub mod engine;
 pub mod peer;
 pub mod program;
 pub mod store_tree;
+pub mod written;

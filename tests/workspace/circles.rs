@@ -1,0 +1,85 @@
+//! No file of a crate imports itself by way of others.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use petgraph::algo::tarjan_scc;
+use petgraph::graph::DiGraph;
+
+use super::metadata::packages;
+use super::source::Crate;
+use crate::support::program::repository;
+
+/// Files that still do. A file leaves this list when it does not any more; none comes to it.
+const KNOWN: [&str; 29] = [
+    "crates/engine/src/api.rs",
+    "crates/engine/src/client.rs",
+    "crates/engine/src/containerd.rs",
+    "crates/engine/src/detect.rs",
+    "crates/engine/src/inspect.rs",
+    "crates/engine/src/lib.rs",
+    "crates/engine/src/load.rs",
+    "crates/engine/src/missing_layers.rs",
+    "crates/engine/src/probe.rs",
+    "crates/engine/src/send.rs",
+    "crates/image/src/base/archive.rs",
+    "crates/image/src/base/blobs.rs",
+    "crates/image/src/base/inherit.rs",
+    "crates/image/src/base/mod.rs",
+    "crates/image/src/digests.rs",
+    "crates/image/src/digests/in_lanes.rs",
+    "crates/image/src/layer_cache.rs",
+    "crates/image/src/oci/layer_blobs.rs",
+    "crates/image/src/oci/mod.rs",
+    "crates/image/src/tar/header.rs",
+    "crates/image/src/tar/mod.rs",
+    "crates/registry/src/client.rs",
+    "crates/registry/src/exchange.rs",
+    "crates/registry/src/repository.rs",
+    "crates/sha256-lanes/src/avx2.rs",
+    "crates/sha256-lanes/src/avx512.rs",
+    "crates/sha256-lanes/src/lib.rs",
+    "crates/stores/src/binary_cache.rs",
+    "crates/stores/src/binary_cache/outlines.rs",
+];
+
+#[test]
+fn no_file_imports_itself_by_way_of_others() {
+    let repository = repository();
+    let name = |file: &Path| {
+        let file = file.strip_prefix(&repository).unwrap();
+        file.display().to_string()
+    };
+    let (mut circles, mut files) = (Vec::new(), BTreeSet::new());
+    for package in packages() {
+        let source = Crate::read(&package.root);
+        let imports = source.imports();
+        for circle in circles_in(&imports) {
+            files.extend(circle.iter().map(|file| name(file)));
+            let inside = imports
+                .iter()
+                .filter(|(from, to)| circle.contains(from) && circle.contains(to));
+            circles.extend(inside.map(|(from, to)| format!("{} imports {}", name(from), name(to))));
+        }
+    }
+    files.retain(|file| !KNOWN.contains(&file.as_str()));
+    assert!(files.is_empty(), "{files:?}:\n{}", circles.join("\n"));
+}
+
+fn circles_in<'a>(imports: &BTreeSet<(&'a Path, &'a Path)>) -> Vec<BTreeSet<&'a Path>> {
+    let files: BTreeSet<&Path> = imports.iter().flat_map(|(from, to)| [*from, *to]).collect();
+    let files: Vec<&Path> = files.into_iter().collect();
+    let number = |file: &&Path| files.binary_search(file).unwrap() as u32;
+    let edges = imports.iter().map(|(from, to)| (number(from), number(to)));
+    let graph = DiGraph::<(), ()>::from_edges(edges);
+    let circles = tarjan_scc(&graph)
+        .into_iter()
+        .filter(|files| files.len() > 1);
+    let files = |circle: Vec<_>| {
+        circle
+            .into_iter()
+            .map(|file: petgraph::graph::NodeIndex| files[file.index()])
+            .collect()
+    };
+    circles.map(files).collect()
+}
