@@ -16,7 +16,9 @@ fn machine_architecture() -> Result<String> {
         "x86" => "386",
         "aarch64" => "arm64",
         "arm" => "arm",
-        "powerpc64" => "ppc64le",
+        // Rust has one name for both byte orders.
+        "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+        "powerpc64" => "ppc64",
         "riscv64" => "riscv64",
         "s390x" => "s390x",
         "loongarch64" => "loong64",

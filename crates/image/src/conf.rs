@@ -42,7 +42,7 @@ pub struct Conf {
 #[non_exhaustive]
 pub enum ConfError {
     /// It is not JSON, or lacks a key, or a key has another type.
-    #[error("it is no image configuration: {0}")]
+    #[error("it is not an image configuration")]
     Form(#[from] serde_json::Error),
     /// A key's text cannot be read.
     #[error("its `{key}` is wrong: {what}")]
@@ -53,15 +53,15 @@ pub enum ConfError {
         what: String,
     },
     /// A layer's path is no store path.
-    #[error("its `store_layers`: {0}")]
+    #[error("its `store_layers`")]
     Path(#[from] ParseStorePathError),
     /// A time is none.
-    #[error("its `{key}`: {source}")]
+    #[error("its `{key}`: {why}")]
     Time {
         /// `created` or `mtime`.
         key: &'static str,
         /// What is wrong.
-        source: ParseTimeError,
+        why: ParseTimeError,
     },
 }
 
@@ -121,7 +121,7 @@ impl Conf {
             store_layers.push(StoreLayer { paths, promise });
         }
         let time = |key, text: &str| {
-            Timestamp::parse(text, now).map_err(|source| ConfError::Time { key, source })
+            Timestamp::parse(text, now).map_err(|why| ConfError::Time { key, why })
         };
         Ok(Self {
             store_layers,

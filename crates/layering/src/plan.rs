@@ -93,18 +93,18 @@ pub enum CheckError {
 #[non_exhaustive]
 pub enum ParsePlanError {
     /// Not JSON, or cut off.
-    #[error("this is not JSON: {0}")]
+    #[error("this is not JSON")]
     Json(#[from] serde_json::Error),
     /// JSON of another form.
     #[error("this is no plan: {0}; `plan --format json` prints one")]
     Form(String),
     /// A layer holds what is no store path.
-    #[error("layer {layer} of the plan: {source}")]
+    #[error("layer {layer} of the plan: {why}")]
     Path {
         /// The layer's place, from 1.
         layer: usize,
         /// What is wrong.
-        source: ParseStorePathError,
+        why: ParseStorePathError,
     },
     /// A path is in two layers, or in one twice.
     #[error("the plan holds {0} twice")]
@@ -269,7 +269,7 @@ fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanErro
             let text = path
                 .as_str()
                 .ok_or_else(|| form("has a path that is no text"))?;
-            parse_path(text).map_err(|source| ParsePlanError::Path { layer, source })
+            parse_path(text).map_err(|why| ParsePlanError::Path { layer, why })
         })
         .collect::<Result<_, _>>()?;
     let size = match object.get("size") {

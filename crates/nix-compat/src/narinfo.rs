@@ -92,23 +92,23 @@ pub enum NarInfoError {
     #[error("`URL: {0}` does not lead to a file in the cache")]
     Url(String),
     /// A store path that is none.
-    #[error("`{field}`: {source}")]
+    #[error("`{field}`: {why}")]
     Path {
         /// The field.
         field: &'static str,
         /// What is wrong.
-        source: ParseStorePathError,
+        why: ParseStorePathError,
     },
     /// A hash that is none.
-    #[error("`{field}`: {source}")]
+    #[error("`{field}`: {why}")]
     Hash {
         /// The field.
         field: &'static str,
         /// What is wrong.
-        source: ParseHashError,
+        why: ParseHashError,
     },
     /// A signature that is none.
-    #[error("`Sig`: {0}")]
+    #[error("`Sig`")]
     Signature(#[from] ParseKeyError),
     /// A NAR without compression whose file is said to be another.
     #[error(
@@ -316,9 +316,9 @@ impl CacheInfo {
         for_each_field(&text, |key, value| {
             match key {
                 "StoreDir" => {
-                    info.store_dir = StoreDir::new(value).map_err(|source| NarInfoError::Path {
+                    info.store_dir = StoreDir::new(value).map_err(|why| NarInfoError::Path {
                         field: "StoreDir",
-                        source,
+                        why,
                     })?;
                 }
                 "Priority" => {
@@ -398,11 +398,11 @@ fn parse_path(
     text: &str,
     parse: impl FnOnce(&str) -> Result<StorePath, ParseStorePathError>,
 ) -> Result<StorePath, NarInfoError> {
-    parse(text).map_err(|source| NarInfoError::Path { field, source })
+    parse(text).map_err(|why| NarInfoError::Path { field, why })
 }
 
 fn parse_hash(field: &'static str, text: &str) -> Result<NarHash, NarInfoError> {
-    NarHash::parse(text).map_err(|source| NarInfoError::Hash { field, source })
+    NarHash::parse(text).map_err(|why| NarInfoError::Hash { field, why })
 }
 
 /// No NAR and no file of a NAR is empty.

@@ -34,12 +34,12 @@ pub enum PathInfoError {
     #[error(transparent)]
     Path(#[from] ParseStorePathError),
     /// An entry's hash cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {why}")]
     Hash {
         /// The entry's path.
         path: StorePath,
         /// What is wrong.
-        source: ParseHashError,
+        why: ParseHashError,
     },
     /// The path is listed, but Nix says that it is not valid.
     #[error("{0} is not valid in the store that the list was made from; build or fetch it first")]
@@ -123,9 +123,9 @@ fn path_info(store_dir: &StoreDir, path: &str, entry: Entry) -> Result<PathInfo,
     let references = entry.references.ok_or_else(|| missing("references"))?;
     let nar_hash = match entry.nar_hash {
         None => None,
-        Some(text) => Some(NarHash::parse(&text).map_err(|source| PathInfoError::Hash {
+        Some(text) => Some(NarHash::parse(&text).map_err(|why| PathInfoError::Hash {
             path: path.clone(),
-            source,
+            why,
         })?),
     };
     let mut references = references

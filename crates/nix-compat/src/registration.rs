@@ -21,20 +21,20 @@ pub struct Registration {
 #[non_exhaustive]
 pub enum RegistrationError {
     /// A line should be a store path.
-    #[error("line {line}: {source}")]
+    #[error("line {line}: {why}")]
     Path {
         /// The line's number, from 1.
         line: usize,
         /// What is wrong with it.
-        source: ParseStorePathError,
+        why: ParseStorePathError,
     },
     /// A line should be a hash.
-    #[error("line {line}: {source}")]
+    #[error("line {line}: {why}")]
     Hash {
         /// The line's number, from 1.
         line: usize,
         /// What is wrong with it.
-        source: ParseHashError,
+        why: ParseHashError,
     },
     /// A line should be a number.
     #[error("line {line}: a number of {what} was expected")]
@@ -76,8 +76,8 @@ pub fn parse(store_dir: &StoreDir, text: &str) -> Result<Vec<Registration>, Regi
         let nar = if second.is_empty() || second.starts_with('/') {
             None
         } else {
-            let hash = NarHash::parse(second)
-                .map_err(|source| RegistrationError::Hash { line, source })?;
+            let hash =
+                NarHash::parse(second).map_err(|why| RegistrationError::Hash { line, why })?;
             let (line, size) = next()?;
             let size = size.parse().map_err(|_| RegistrationError::Number {
                 line,
@@ -112,7 +112,7 @@ fn parse_path(
 ) -> Result<StorePath, RegistrationError> {
     store_dir
         .parse(text)
-        .map_err(|source| RegistrationError::Path { line, source })
+        .map_err(|why| RegistrationError::Path { line, why })
 }
 
 #[cfg(test)]

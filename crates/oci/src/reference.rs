@@ -75,12 +75,12 @@ pub enum ReferenceError {
         why: &'static str,
     },
     /// What follows the `@` is no digest.
-    #[error("{text:?} is not an image reference: {source}")]
+    #[error("{text:?} is not an image reference: {why}")]
     Digest {
         /// The start of the text.
         text: String,
         /// What is wrong with the digest.
-        source: ParseDigestError,
+        why: ParseDigestError,
     },
 }
 
@@ -150,9 +150,9 @@ impl FromStr for Reference {
         };
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
-                let digest = digest.parse().map_err(|source| ReferenceError::Digest {
+                let digest = digest.parse().map_err(|why| ReferenceError::Digest {
                     text: text.chars().take(300).collect(),
-                    source,
+                    why,
                 })?;
                 (rest, Some(digest))
             }

@@ -117,7 +117,7 @@ pub enum Error {
     Incomplete { place: Place, digest: Digest },
 
     /// The blob itself could not be read.
-    #[error("{name}: cannot read the blob to send: {source}")]
+    #[error("{name}: cannot read the blob to send")]
     Blob { name: String, source: io::Error },
 
     #[error(

@@ -44,22 +44,22 @@ pub enum DatabaseError {
         path: StorePath,
     },
     /// The database holds a path that is none.
-    #[error("the Nix database {} is damaged: {source}", database.display())]
+    #[error("the Nix database {} is damaged: {why}", database.display())]
     Path {
         /// The database.
         database: PathBuf,
         /// What is wrong.
-        source: ParseStorePathError,
+        why: ParseStorePathError,
     },
     /// The database holds a hash that is none.
-    #[error("the Nix database {} is damaged: {path}: {source}", database.display())]
+    #[error("the Nix database {} is damaged: {path}: {why}", database.display())]
     Hash {
         /// The database.
         database: PathBuf,
         /// Whose hash it is.
         path: StorePath,
         /// What is wrong.
-        source: ParseHashError,
+        why: ParseHashError,
     },
 }
 
@@ -158,16 +158,14 @@ impl Database {
                     ))
                 })
                 .map_err(sqlite)?;
-            let path = store_dir
-                .parse(&path)
-                .map_err(|source| DatabaseError::Path {
-                    database: self.path.clone(),
-                    source,
-                })?;
-            let hash = NarHash::parse(&hash).map_err(|source| DatabaseError::Hash {
+            let path = store_dir.parse(&path).map_err(|why| DatabaseError::Path {
+                database: self.path.clone(),
+                why,
+            })?;
+            let hash = NarHash::parse(&hash).map_err(|why| DatabaseError::Hash {
                 database: self.path.clone(),
                 path: path.clone(),
-                source,
+                why,
             })?;
             let ids = references
                 .query_map([id], |row| row.get::<_, i64>(0))
@@ -229,10 +227,10 @@ impl Database {
                 .optional()
                 .map_err(sqlite)?;
             if let Some(hash) = hash {
-                let hash = NarHash::parse(&hash).map_err(|source| DatabaseError::Hash {
+                let hash = NarHash::parse(&hash).map_err(|why| DatabaseError::Hash {
                     database: self.path.clone(),
                     path: path.clone(),
-                    source,
+                    why,
                 })?;
                 hashes.insert(path.clone(), hash);
             }

@@ -32,7 +32,7 @@ pub enum GraphFileError {
     #[error(transparent)]
     Json(#[from] PathInfoError),
     /// Text, but no list of exportReferencesGraph.
-    #[error("it is no list of exportReferencesGraph: {0}")]
+    #[error("it is not a list from exportReferencesGraph")]
     List(#[from] RegistrationError),
     /// A path of `exclude_paths` is none.
     #[error("its `exclude_paths`: {0}")]

@@ -49,12 +49,12 @@ pub enum ResolveError {
         store_dir: String,
     },
     /// It lies in the store, but not in a store path.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {why}", path.display())]
     Name {
         /// The path that was given.
         path: PathBuf,
         /// What is wrong.
-        source: ParseStorePathError,
+        why: ParseStorePathError,
     },
 }
 
@@ -138,9 +138,9 @@ impl LocalStore {
                 return self
                     .store_dir
                     .parse_inside(&text)
-                    .map_err(|source| ResolveError::Name {
+                    .map_err(|why| ResolveError::Name {
                         path: path.to_owned(),
-                        source,
+                        why,
                     });
             }
             let outside = |end: &Path| ResolveError::Outside {

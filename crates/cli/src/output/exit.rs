@@ -13,18 +13,9 @@ const USAGE: u8 = 2;
 
 /// Prints an error with its causes as one line.
 pub fn failure(error: &anyhow::Error) -> ExitCode {
-    let mut line = String::new();
-    for cause in error.chain() {
-        let text = cause.to_string();
-        // An error that shows its cause itself is not told twice.
-        if !line.ends_with(&text) {
-            if !line.is_empty() {
-                line.push_str(": ");
-            }
-            line.push_str(&text);
-        }
-    }
-    say!("error: {}", line.replace('\n', " "));
+    // No error's text repeats its source's, so that the whole chain can be printed.
+    let line = format!("{error:#}").replace('\n', " ");
+    say!("error: {line}");
     if error.is::<UsageError>() {
         ExitCode::from(USAGE)
     } else {

@@ -19,8 +19,8 @@ pub struct NarError {
 #[non_exhaustive]
 pub enum Problem {
     /// The bytes could not be read or written.
-    #[error("{0}")]
-    Io(#[source] io::Error),
+    #[error(transparent)]
+    Io(io::Error),
     /// The input ends within the archive.
     #[error("it is cut off")]
     CutOff,

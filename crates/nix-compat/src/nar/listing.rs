@@ -49,7 +49,7 @@ impl Kind {
 #[non_exhaustive]
 pub enum ListingError {
     /// Not JSON, of another form, or nested too deep for a listing.
-    #[error("not a NAR listing: {0}")]
+    #[error("not a NAR listing")]
     Json(#[from] serde_json::Error),
     /// A version that is not known.
     #[error("a NAR listing of version {0}; only version 1 is known")]

@@ -147,9 +147,9 @@ fn a_blob_that_cannot_be_read_ends_the_push_at_once() {
         (Bad(io::ErrorKind::UnexpectedEof, 50_000), "DIGEST_INVALID"),
     ] {
         let double = Double::start();
-        let error = push(&double, &client(), PushOptions::default(), &[&bad])
-            .unwrap_err()
-            .to_string();
+        let error = push(&double, &client(), PushOptions::default(), &[&bad]).unwrap_err();
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        let error = format!("{error}: {}", cause.unwrap_or_default());
         assert!(
             error.contains("layer 7") && error.contains(expected),
             "{error}"

@@ -133,12 +133,12 @@ pub enum FetchError {
         /// What the server said of it.
         message: String,
     },
-    /// There was no answer.
+    /// There was no answer. ureq's errors print their own causes, so they are no source.
     #[error("{_0}{}", certificate_advice(_0))]
-    Http(#[source] Box<ureq::Error>),
+    Http(Box<ureq::Error>),
     /// The file or the answer cannot be read.
-    #[error("{0}")]
-    Io(#[source] io::Error),
+    #[error(transparent)]
+    Io(io::Error),
     /// It is longer than such a file can be.
     #[error("it is longer than {0} bytes")]
     TooLong(u64),
