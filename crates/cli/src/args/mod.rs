@@ -1,6 +1,13 @@
 //! The command line as it is typed: texts and plain values. Nothing here reads a file or resolves
 //! anything: `settings.rs` hands the values to the resolvers, which do not know clap.
 
+#![allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    rustdoc::bare_urls,
+    reason = "doc comments of options are the text of --help"
+)]
+
 mod commands;
 mod image;
 mod parse;
