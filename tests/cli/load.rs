@@ -6,9 +6,10 @@ use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use test_peers::needs;
@@ -443,4 +444,51 @@ fn an_answer_before_the_end_is_told() {
     let host = format!("unix://{}", socket.display());
     let line = fail(&mut hello.load_command(&host, "1"), 1);
     assert!(line.ends_with("says: no space left on device"), "{line}");
+}
+
+/// The image has a name of this run's own while containerd unpacks it.
+#[test]
+fn a_load_that_is_stopped_removes_its_temporary_name() {
+    let hello = Hello::new();
+    let directory = TempDir::new().unwrap();
+    let file = |name: &str| directory.path().join(name);
+    // A client of containerd that takes the image, and does not come to an end.
+    let script = format!(
+        "#!/bin/sh\n\
+         cd {}\n\
+         echo \"$@\" >> log\n\
+         case \"$*\" in\n\
+         *' import '*)\n\
+             cat > archive\n\
+             grep -a -o -m 1 'stream-layered.invalid/loading:[0-9a-z-]*' archive | head -n 1 > name\n\
+             mv name names\n\
+             exec sleep 20 ;;\n\
+         *' images ls -q') cat names ;;\n\
+         esac\n",
+        directory.path().display()
+    );
+    fs::write(file("ctr"), script).unwrap();
+    fs::set_permissions(file("ctr"), fs::Permissions::from_mode(0o755)).unwrap();
+    for signal in ["INT", "TERM"] {
+        let mut load = hello.load_command("containerd:///c.sock", "1");
+        let path = std::env::var("PATH").unwrap();
+        load.env("PATH", format!("{}:{path}", directory.path().display()));
+        let mut load = load.stderr(Stdio::null()).spawn().unwrap();
+        while !file("names").exists() {
+            assert!(load.try_wait().unwrap().is_none(), "it ended by itself");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let name = fs::read_to_string(file("names")).unwrap();
+        assert!(name.contains(&format!("-{}-", load.id())), "{name}");
+        succeed(Command::new("kill").args([&format!("-{signal}"), &load.id().to_string()]));
+        let status = load.wait().unwrap();
+        assert_eq!(status.code(), None, "it ends by the signal");
+        let log = fs::read_to_string(file("log")).unwrap();
+        let last = log.lines().last().unwrap();
+        assert!(
+            last.ends_with(&format!("images remove {}", name.trim())),
+            "{log}"
+        );
+        fs::remove_file(file("names")).unwrap();
+    }
 }

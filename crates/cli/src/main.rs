@@ -14,6 +14,7 @@ mod nix_steps;
 mod output;
 mod platform;
 mod resolve;
+mod signals;
 mod usage;
 
 use std::process::ExitCode;

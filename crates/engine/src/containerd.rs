@@ -26,7 +26,7 @@ use oci::reference::full_name;
 use crate::load::{OciArchive, announce, believe, plain_blobs, promise};
 use crate::send::Archive;
 use crate::temporary_name::Owner;
-use crate::{Error, Loaded, Observer, Options, Timeouts, Tried};
+use crate::{Error, Loaded, Observer, Options, Search, Timeouts, Tried};
 
 /// Where containerd listens unless the environment says otherwise.
 const ADDRESS: &str = "/run/containerd/containerd.sock";
@@ -48,7 +48,9 @@ pub(crate) struct Containerd {
     address: String,
     namespace: String,
     name: String,
-    /// The version of `ctr`, if it tells.
+    /// The program `ctr`.
+    client: OsString,
+    /// Its version, if it tells.
     version: Option<String>,
     timeouts: Timeouts,
 }
@@ -56,13 +58,9 @@ pub(crate) struct Containerd {
 impl Containerd {
     /// Looks where `CONTAINERD_ADDRESS` says, in the namespace that `CONTAINERD_NAMESPACE` names,
     /// for one that answers within some time.
-    pub(crate) fn find(
-        env: impl Fn(&str) -> Option<OsString>,
-        within: Duration,
-        timeouts: Timeouts,
-    ) -> Result<Self, Tried> {
+    pub(crate) fn find(search: &Search<'_>, within: Duration) -> Result<Self, Tried> {
         let setting = |name, default: &str| {
-            let set = env(name).and_then(|text| text.into_string().ok());
+            let set = (search.environment)(name).and_then(|text| text.into_string().ok());
             set.filter(|text| !text.is_empty())
                 .unwrap_or_else(|| default.to_owned())
         };
@@ -73,8 +71,9 @@ impl Containerd {
             name: format!("containerd at {address}, namespace {namespace}"),
             address: address.to_owned(),
             namespace,
+            client: search.ctr.clone(),
             version: None,
-            timeouts,
+            timeouts: search.timeouts,
         };
         let tried = |why: String| Tried {
             place: address.to_owned(),
@@ -226,7 +225,7 @@ impl Containerd {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = Command::new(&self.client);
         command.args(["--address", &self.address, "--namespace", &self.namespace]);
         command.args(words);
         command

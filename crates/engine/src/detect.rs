@@ -65,6 +65,8 @@ pub struct Search<'a> {
     pub environment: &'a dyn Fn(&str) -> Option<OsString>,
     /// Where an engine is looked for that no variable names.
     pub usual: Vec<PathBuf>,
+    /// containerd's client: a name in `PATH`, or a path.
+    pub ctr: OsString,
     /// The longest waits, in this search and with the engine that it finds.
     pub timeouts: Timeouts,
 }
@@ -77,6 +79,7 @@ impl Search<'_> {
             choice,
             environment,
             usual: address::usual(environment),
+            ctr: "ctr".into(),
             timeouts: Timeouts::default(),
         }
     }
@@ -118,7 +121,7 @@ impl Search<'_> {
                 Choice::Containerd => self.timeouts.named,
                 _ => self.timeouts.search,
             };
-            match Containerd::find(self.environment, within, self.timeouts) {
+            match Containerd::find(self, within) {
                 Ok(containerd) => return Ok(Engine(Kind::Containerd(containerd))),
                 Err(why) => tried.push(why),
             }

@@ -1,5 +1,7 @@
 //! `load`: sends an image to a container engine, without the layers that the engine already has.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use engine::{Choice, Engine, Options};
 
@@ -9,11 +11,12 @@ use crate::output::console::{self, say};
 use crate::output::load_progress::{LoadProgress, print_summary};
 use crate::resolve::image::ResolvedImage;
 use crate::resolve::layer_keys::LayerKeys;
+use crate::signals;
 
 /// Runs the command.
 pub fn run(args: &LoadArgs) -> Result<()> {
     let settings = args.image.settings()?;
-    let engine = Engine::find(args.engine.unwrap_or(Choice::Any))?;
+    let engine = Arc::new(Engine::find(args.engine.unwrap_or(Choice::Any))?);
     let mut input = ResolvedImage::new(&settings)?;
     if !args.quiet {
         for warning in &input.warnings {
@@ -28,6 +31,8 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         verify: args.verify,
     };
     let progress = LoadProgress::new(args.quiet);
+    let stopped = Arc::clone(&engine);
+    signals::before_stop(move || stopped.remove_temporary_names())?;
     let loaded = engine.load(&mut input.image, input.store.trees(), options, &progress);
     progress.clear();
     let loaded = loaded?;

@@ -1,0 +1,26 @@
+//! What is still done when the program is told to stop.
+
+use std::io;
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+/// Has `clean_up` run when Ctrl-C or `kill` stops the program, which then ends as it would have
+/// without. Files need none of this, they have no name until they are whole; this is for what is
+/// elsewhere.
+///
+/// # Errors
+///
+/// The system gives no handler.
+pub fn before_stop(clean_up: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    thread::Builder::new().spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            clean_up();
+            let _ = emulate_default_handler(signal);
+        }
+    })?;
+    Ok(())
+}

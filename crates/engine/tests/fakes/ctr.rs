@@ -1,0 +1,123 @@
+//! Scripts in place of containerd's client.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use engine::{Choice, Engine, Error, Search};
+use tempfile::TempDir;
+
+use crate::load::load;
+use crate::search::TIMEOUTS;
+
+/// A `ctr` that lists no blobs and tells what it was asked for.
+struct Ctr {
+    directory: TempDir,
+}
+
+impl Ctr {
+    /// `import` and `names` are commands of a shell.
+    fn new(version: &str, import: &str, names: &str) -> Self {
+        let directory = TempDir::new().unwrap();
+        let script = format!(
+            "#!/bin/sh\n\
+             echo \"$@\" >> {}\n\
+             case \"$*\" in\n\
+             *' version') printf 'Client:\\n  Version:  {version}\\nServer:\\n  Version: 1\\n' ;;\n\
+             *' images import '*) {import} ;;\n\
+             *' images ls -q') {names} ;;\n\
+             esac\n",
+            directory.path().join("log").display()
+        );
+        let program = directory.path().join("ctr");
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { directory }
+    }
+
+    fn find(&self) -> Result<Engine, Error> {
+        let environment =
+            |name: &str| (name == "CONTAINERD_ADDRESS").then(|| OsString::from("/c.sock"));
+        let search = Search {
+            choice: Choice::Any,
+            environment: &environment,
+            usual: vec![PathBuf::from("/there/is/none.sock")],
+            ctr: self.directory.path().join("ctr").into(),
+            timeouts: TIMEOUTS,
+        };
+        search.run()
+    }
+
+    fn log(&self) -> Vec<String> {
+        let log = fs::read_to_string(self.directory.path().join("log")).unwrap();
+        log.lines().map(str::to_owned).collect()
+    }
+}
+
+#[test]
+fn the_image_gets_its_name_when_it_is_whole_and_a_version_that_was_not_tried_is_told() {
+    let ctr = Ctr::new("v9.1.0", "cat > /dev/null", "true");
+    let engine = ctr.find().unwrap();
+    assert_eq!(engine.name(), "containerd at /c.sock, namespace default");
+    let (loaded, warnings) = load(&engine);
+    assert_eq!(loaded.unwrap().sent, 1);
+    assert_eq!(warnings.len(), 1);
+    assert!(warnings[0].contains("ctr 9.1.0"), "{warnings:?}");
+    let log = ctr.log();
+    let temporary = log[log.len() - 1].rsplit(' ').next().unwrap().to_owned();
+    assert!(temporary.starts_with("stream-layered.invalid/loading:"));
+    let tag = format!("images tag --force {temporary} docker.io/library/app:1");
+    assert!(log[log.len() - 2].ends_with(&tag), "{log:?}");
+    assert!(log[log.len() - 1].ends_with(&format!("images remove {temporary}")));
+}
+
+#[test]
+fn what_it_says_last_is_told() {
+    let import = "head -c 1 > /dev/null; exec 0<&-; sleep 0.1; echo 'ctr: disk full' >&2; exit 1";
+    let ctr = Ctr::new("1.6.20", import, "true");
+    let (loaded, warnings) = load(&ctr.find().unwrap());
+    let error = loaded.unwrap_err().to_string();
+    assert!(error.ends_with("says: disk full"), "{error}");
+    assert_eq!(warnings, [""; 0]);
+    assert!(ctr.log().pop().unwrap().contains(" images remove "));
+}
+
+/// It reads no more, and does not end either.
+#[test]
+fn one_that_hangs_is_ended() {
+    let ctr = Ctr::new(
+        "1.6.20",
+        "head -c 1 > /dev/null; exec sleep 600 0<&-",
+        "true",
+    );
+    let error = load(&ctr.find().unwrap()).0.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+}
+
+#[test]
+fn names_of_killed_runs_are_removed_and_no_others() {
+    let probe = Ctr::new("1.6.20", "cat > /dev/null", "true");
+    load(&probe.find().unwrap()).0.unwrap();
+    let log = probe.log();
+    let own = log[log.len() - 1].rsplit(' ').next().unwrap().to_owned();
+    let (before, _) = own.rsplit_once('-').unwrap();
+    let (gone, elsewhere) = (
+        format!("{before}-1"),
+        "stream-layered.invalid/loading:a-1-1",
+    );
+    let names = format!("printf '%s\\n' {own} {gone} {elsewhere} docker.io/library/app:1");
+    let ctr = Ctr::new("1.6.20", "cat > /dev/null", &names);
+    let engine = ctr.find().unwrap();
+    let removed = || -> Vec<String> {
+        let log = ctr.log();
+        let names = log
+            .iter()
+            .filter_map(|line| line.split_once(" images remove "));
+        names.map(|(_, name)| name.to_owned()).collect()
+    };
+    load(&engine).0.unwrap();
+    assert_eq!(removed(), [&gone, &own].map(String::clone));
+    engine.remove_temporary_names();
+    assert_eq!(removed(), [&gone, &own, &own].map(String::clone));
+}

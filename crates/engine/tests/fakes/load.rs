@@ -1,0 +1,215 @@
+//! Loading an image into engines that fail half way, are old, or answer otherwise than expected.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex};
+
+use engine::{Engine, Error, Loaded, Observer, Options};
+use image::tar::{Owner, TarRules};
+use image::time::Timestamp;
+use image::{Image, Layer, LayerDigest, Root};
+use nix_compat::StorePath;
+use nix_compat::tree::{TreeError, Trees, Visit};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::docker::{Classic, Docker, Reply};
+use crate::search::named;
+
+/// No store paths.
+struct NoTrees;
+
+impl Trees for NoTrees {
+    fn visit(&self, path: &StorePath, _: &mut dyn Visit) -> Result<(), TreeError> {
+        panic!("{path} was asked for");
+    }
+}
+
+/// Keeps warnings.
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Observer for Warnings {
+    fn missing(&self, _: usize, _: usize, _: u64) {}
+    fn layer(&self, _: usize, _: usize, _: &Layer<'_>, _: &LayerDigest) {}
+    fn bytes(&self, _: u64) {}
+    fn again(&self) {}
+
+    fn warning(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+/// Loads an image with one layer of a megabyte; gives the warnings, too.
+pub(crate) fn load(engine: &Engine) -> (Result<Loaded, Error>, Vec<String>) {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("layer.tar");
+    fs::write(&file, vec![0; 1 << 20]).unwrap();
+    let mut image = Image {
+        architecture: "amd64".to_owned(),
+        config: json!({}),
+        created: Timestamp::parse("@1", Timestamp::now()).unwrap(),
+        rules: TarRules {
+            mtime: 1,
+            owner: Owner::root(),
+        },
+        base: None,
+        store_layers: Vec::new(),
+        root: Root::Tar {
+            name: "root".to_owned(),
+            file,
+            diff_id: None,
+        },
+        repo_tags: vec!["app:1".to_owned()],
+    };
+    let options = Options {
+        jobs: NonZeroUsize::MIN,
+        verify: false,
+    };
+    let warnings = Warnings::default();
+    let loaded = engine.load(&mut image, &NoTrees, options, &warnings);
+    assert_eq!(
+        image.repo_tags,
+        ["app:1"],
+        "the image's names are as before"
+    );
+    (loaded, warnings.0.into_inner().unwrap())
+}
+
+/// A Docker that takes images, but for what `other` answers.
+fn docker(other: impl Fn(&str) -> Option<Reply> + Send + Sync + 'static) -> Docker {
+    let classic = Classic::new(json!({}));
+    Docker::start(move |request| other(&request.line).unwrap_or_else(|| classic.reply(request)))
+}
+
+/// Version 1.24 of the API, which is Docker 1.12's, knows no manifests.
+#[test]
+fn an_old_docker_takes_an_image() {
+    let docker = docker(|_| None);
+    let (loaded, warnings) = load(&named(&docker));
+    assert_eq!(loaded.unwrap().sent, 1);
+    assert_eq!(warnings, [""; 0]);
+    let last = docker.log().pop().unwrap();
+    assert!(last.ends_with("/tag?repo=app&tag=1"), "{last}");
+}
+
+#[test]
+fn an_engine_that_falls_silent_is_given_up() {
+    for (at, expected) in [
+        (
+            "GET /images/app:1/json",
+            "cannot ask for an image: docker at ",
+        ),
+        (
+            "GET /images/json",
+            "cannot ask which images there are: docker at ",
+        ),
+        ("POST /images/load", "cannot load the image: docker at "),
+    ] {
+        let docker = docker(move |line| (line == at).then_some(Reply::Silence));
+        let error = load(&named(&docker)).0.unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
+        assert!(error.contains("was silent for 400ms"), "{error}");
+        assert!(!docker.log().iter().any(|line| line.contains("/tag?")));
+    }
+}
+
+#[test]
+fn an_engine_that_hangs_up_or_talks_nonsense_is_an_error() {
+    let cut = |text: &str| Some(Reply::Cut(text.to_owned()));
+    let told = |text: &str| Some(Reply::Answer(200, text.to_owned()));
+    let docker_1 = docker(move |line| cut("[]").filter(|_| line == "GET /images/json"));
+    let docker_2 = docker(move |line| told("[{").filter(|_| line == "GET /images/json"));
+    let docker_3 = docker(move |line| told("{}").filter(|_| line.contains("app:1")));
+    let docker_4 = docker(move |line| {
+        cut("{\"stream\": \"Loading\"}\n").filter(|_| line == "POST /images/load")
+    });
+    for (docker, expected) in [
+        (docker_1, "cannot be reached"),
+        (docker_2, "not understood"),
+        (docker_3, "without Id and RootFS.Layers"),
+        (docker_4, "cannot be reached"),
+    ] {
+        let error = load(&named(&docker)).0.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// Docker has said 200 by then.
+#[test]
+fn an_error_in_the_stream_of_a_load_is_told() {
+    let docker = docker(|line| {
+        let stream = "{\"stream\": \"Loading\"}\n\
+                      {\"errorDetail\": {\"message\": \"disk full\"}, \"error\": \"disk full\"}\n";
+        (line == "POST /images/load").then(|| Reply::Answer(200, stream.to_owned()))
+    });
+    let error = load(&named(&docker)).0.unwrap_err().to_string();
+    assert!(error.ends_with("says: disk full"), "{error}");
+}
+
+/// An image that the engine took and does not have gets no name.
+#[test]
+fn an_image_that_is_not_there_after_the_load_is_an_error() {
+    let docker = docker(|line| line.contains("sha256:").then(Reply::not_found));
+    let error = load(&named(&docker)).0.unwrap_err().to_string();
+    assert!(error.contains("does not have it whole"), "{error}");
+    assert!(!docker.log().iter().any(|line| line.contains("/tag?")));
+}
+
+/// A Docker with containerd's store that sums up no blobs, and lists these images.
+fn containerd_store(listed: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Docker {
+    let info = json!({"DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]]});
+    let classic = Classic::new(info);
+    Docker::start(move |request| {
+        if request.line.starts_with("GET /images/json?filters=") {
+            return Reply::json(&json!([{"Id": "sha256:1", "RepoTags": listed()}]));
+        }
+        classic.reply(request)
+    })
+}
+
+#[test]
+fn a_probe_that_is_not_understood_gives_a_warning_and_everything_is_sent() {
+    let docker = containerd_store(Vec::new);
+    let (loaded, warnings) = load(&named(&docker));
+    assert_eq!(loaded.unwrap().sent, 1);
+    assert_eq!(warnings.len(), 1);
+    assert!(
+        warnings[0].contains("does not tell which layers it has"),
+        "{warnings:?}"
+    );
+}
+
+#[test]
+fn probes_of_killed_runs_are_removed_and_no_others() {
+    let listed = Arc::new(Mutex::new(Vec::new()));
+    let shown = Arc::clone(&listed);
+    let docker = containerd_store(move || shown.lock().unwrap().clone());
+    let removed = |docker: &Docker| -> Vec<String> {
+        let log = docker.log();
+        let names = log
+            .iter()
+            .filter_map(|line| line.strip_prefix("DELETE /images/"));
+        names.map(str::to_owned).collect()
+    };
+    let engine = named(&docker);
+    load(&engine).0.unwrap();
+    let own = removed(&docker).pop().unwrap();
+    // SPACE-PID-START-DIGEST: another process had this one's number before.
+    let mut parts: Vec<&str> = own.split('-').collect();
+    let at = parts.len() - 2;
+    parts[at] = "1";
+    let gone = parts.join("-");
+    parts[at - 2] = "stream-layered-probe:01234567";
+    let elsewhere = parts[at - 2..].join("-");
+    *listed.lock().unwrap() = vec![
+        own.clone(),
+        gone.clone(),
+        elsewhere,
+        "stream-layered-probe:latest".to_owned(),
+    ];
+    load(&engine).0.unwrap();
+    assert_eq!(removed(&docker), [&own, &gone].map(String::clone));
+    engine.remove_temporary_names();
+    assert_eq!(removed(&docker), [&own, &gone, &own].map(String::clone));
+}
