@@ -10,7 +10,7 @@ use petgraph::graph::{DiGraph, NodeIndex};
 /// where it came from.
 ///
 /// Nodes stand in the order of their store paths, edges lead from a user to what it refers to. A
-/// path's reference to itself is in its [`PathInfo`] but is no edge.
+/// path's reference to itself is in its [`PathInfo`] but is not an edge.
 #[derive(Debug, Clone)]
 pub struct Closure {
     graph: DiGraph<PathInfo, ()>,
@@ -210,7 +210,7 @@ mod tests {
         assert_eq!(
             closure.graph().edge_count(),
             2,
-            "lib's reference to itself is no edge"
+            "lib's reference to itself is not an edge"
         );
         assert_eq!(closure.roots(), [closure.node(&path("app")).unwrap()]);
         assert_eq!((closure.len(), closure.size()), (3, 45));
@@ -251,7 +251,7 @@ mod tests {
             info("leaf", 1, &[]),
         ];
         let Err(ClosureError::Cycle(circle)) = Closure::new(infos) else {
-            panic!("a circle is no closure");
+            panic!("a circle is not a closure");
         };
         let start = circle.iter().position(|p| *p == path("a")).unwrap();
         let turned: Vec<_> = circle.iter().cycle().skip(start).take(3).cloned().collect();

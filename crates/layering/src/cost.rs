@@ -1,4 +1,4 @@
-//! What layers cost when something changes: what a plan of this closure would have people pull.
+//! What layers cost when something changes: the bytes that are pulled after a change, by plan.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -13,7 +13,7 @@ use crate::plan::Plan;
 use crate::planning::plan;
 use crate::request::{PlanError, Request, Strategy};
 
-/// What is pulled on an average after three kinds of changes.
+/// What is pulled on average after three kinds of changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Costs {
     /// A root changed: what is being worked on. Each is as likely.

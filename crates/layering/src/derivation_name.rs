@@ -3,7 +3,7 @@
 use nix_compat::store_path::package_name;
 
 /// The name of a store path in its parts, as Nix names them: a package's name ends where the first
-/// part starts that is no word (`perl-modules-5.36-5.36.0` is `perl-modules`), and what follows
+/// part starts that is not a word (`perl-modules-5.36-5.36.0` is `perl-modules`), and what follows
 /// the version as a word of its own is the output (`openssl-3.0.13-bin`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct DerivationName<'a> {

@@ -1,4 +1,4 @@
-//! What lies between two plans: what someone pulls who has the old image, and why.
+//! The difference of two plans: what a machine that has the old image pulls, and why.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -10,13 +10,13 @@ use crate::plan::Plan;
 /// What changes from one plan to another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diff {
-    /// What becomes of each layer of the new plan, the lowest first.
+    /// What happens to each layer of the new plan, the lowest first.
     pub layers: Vec<LayerChange>,
     /// Places of the old plan's layers that the new one does not have, from 0.
     pub gone: Vec<usize>,
     /// What is pulled.
     pub pull: Pull,
-    /// Bytes of the paths that are new, whatever the layers: the least that any plan pulls. Known
+    /// Bytes of the paths that are new, whatever the layers: the minimum that any plan pulls. Known
     /// where the new plan tells the sizes of its paths.
     pub floor: Option<u64>,
     /// The paths that the old plan does not have, in the new plan's order.
@@ -29,21 +29,21 @@ pub struct Diff {
 /// Bytes of layers that are pulled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pull {
-    /// By who knows layers by digest: registries, containerd, podman.
+    /// By digest, as registries, containerd and podman identify layers.
     pub by_digest: u64,
-    /// By who knows a layer only together with all below it: Docker's classic store, unpacked
-    /// containerd snapshots.
+    /// By chain, a layer together with all below it, as Docker's classic store and unpacked containerd
+    /// snapshots identify layers.
     pub by_chain: u64,
 }
 
-/// What becomes of a layer.
+/// What happens to a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerChange {
-    /// It and all below it are as before: nobody pulls it.
+    /// It and all layers below it are unchanged: it is not pulled.
     Stays,
-    /// It was there, at the given place from 0, above other layers: it is pulled by chain.
+    /// The old plan has it at this place, counted from 0, above other layers: it is pulled by chain.
     Moves(usize),
-    /// It was not there: everybody pulls it.
+    /// The old plan does not have it: it is pulled.
     New,
 }
 

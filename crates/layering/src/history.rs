@@ -1,4 +1,5 @@
-//! What a plan remembers for the next one: how often each package changed on its own account.
+//! What a plan remembers for the next one: how often each package changed by itself, and not only
+//! because something that it refers to changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,15 +14,15 @@ use crate::derivation_name::DerivationName;
 /// The form of the JSON. A reader that does not know it starts anew.
 const VERSION: u64 = 1;
 
-/// Counts are halved here, so that what was long ago weighs less and numbers stay small.
+/// From this number of releases on, counts are halved: old changes weigh less, and numbers stay small.
 const MOST_RELEASES: u32 = 64;
 
 /// Changes over releases.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// Releases that had one before them.
+    /// How many releases had a previous one.
     releases: u32,
-    /// In how many of them a package changed on its own account; those that never did are left out.
+    /// In how many of them a package changed by itself; those that never did are left out.
     changes: BTreeMap<String, u32>,
 }
 
@@ -36,7 +37,8 @@ impl Serialize for History {
 }
 
 impl History {
-    /// The history after one more release: `before` are the paths of the release before it.
+    /// The history after one more release: `before` are the paths of
+    /// the release before it.
     pub(crate) fn after(&self, before: &BTreeSet<&StorePath>, closure: &Closure) -> Self {
         let names: BTreeSet<&str> = before.iter().map(|path| path.name()).collect();
         let packages: BTreeSet<&str> = names
@@ -73,7 +75,7 @@ impl History {
         next
     }
 
-    /// Releases that had one before them.
+    /// How many releases had a previous one.
     pub(crate) fn releases(&self) -> u32 {
         self.releases
     }
@@ -83,7 +85,7 @@ impl History {
         self.changes.get(package).copied().unwrap_or(0)
     }
 
-    /// Reads the JSON; what cannot be, or is of another version, is no history.
+    /// Reads the JSON. `None` if it cannot be read or has another version.
     pub fn from_json(value: &Value) -> Option<Self> {
         let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
         let object = value.as_object()?;

@@ -1,4 +1,5 @@
-//! Which paths share a layer: the pair that costs least is joined, again and again.
+//! Which paths share a layer: the two groups that cost least together are joined, until nothing is
+//! gained.
 
 use std::cmp::Ordering;
 
@@ -44,10 +45,10 @@ impl Group {
     }
 }
 
-/// What two groups cost as one layer, beside what they cost as two.
+/// What two groups cost as one layer, compared with two.
 #[derive(Debug, Clone, Copy)]
 struct Cost {
-    /// Whether one is too small to be a layer, so that they had better be joined at any price.
+    /// Whether one is too small to be a layer, so that they are joined at any price.
     small: bool,
     /// Bytes in each release: those of the one that are pulled because the other changed, less
     /// what a request for one more layer costs.

@@ -1,6 +1,6 @@
-//! Which layer lies on which: what changes seldom, below.
+//! The order of layers: those that rarely change are at the bottom.
 //!
-//! Where layers are known by chain, a change in one costs all those above it. So with B the
+//! Where layers are identified by chain, a change in one costs all those above it. With B the
 //! derivations of a layer and of all below it, an order costs `Σ size · chance(B)` in each release.
 
 use crate::merge::Group;

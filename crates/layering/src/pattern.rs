@@ -24,7 +24,7 @@ pub struct LayerPattern {
     pub with_closure: bool,
 }
 
-/// A text that is no pattern.
+/// A text that is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParsePatternError {
@@ -34,7 +34,7 @@ pub enum ParsePatternError {
     )]
     Empty,
     /// Brackets, braces or a backslash that lead to nothing.
-    #[error("`{glob}` is no pattern of store paths: {why}")]
+    #[error("`{glob}` is not a pattern of store paths: {why}")]
     Glob {
         /// What was read, without `closure:`.
         glob: String,
@@ -139,8 +139,8 @@ mod tests {
         for (text, why) in [
             ("", "empty"),
             ("closure:", "empty"),
-            ("glibc-[", "`glibc-[` is no pattern of store paths"),
-            ("closure:{a", "`{a` is no pattern of store paths"),
+            ("glibc-[", "`glibc-[` is not a pattern of store paths"),
+            ("closure:{a", "`{a` is not a pattern of store paths"),
         ] {
             let error = text.parse::<LayerPattern>().unwrap_err().to_string();
             assert!(error.contains(why) && error.lines().count() == 1, "{error}");

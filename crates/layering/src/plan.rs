@@ -19,11 +19,11 @@ use crate::plan_graph::PlanGraph;
 pub struct Plan {
     /// The layers, the lowest first.
     pub layers: Vec<PlannedLayer>,
-    /// What the stable strategy has to know of the releases before.
+    /// What the stable strategy needs to know of the previous releases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<History>,
-    /// The references among its paths, for what is to be told of two plans. Smaller forms of a plan
-    /// may leave it out.
+    /// The references among its paths, to explain the difference of two plans. The label of an image
+    /// leaves it out if it is too long.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub graph: Option<PlanGraph>,
 }
@@ -37,8 +37,8 @@ pub struct PlannedLayer {
     pub size: u64,
     /// Why these paths make a layer.
     pub reason: Reason,
-    /// How likely the layer is another one in the next release, in thousandths, where the strategy
-    /// has a notion of that.
+    /// How likely the layer changes in the next release, in thousandths, if the strategy estimates
+    /// that.
     pub chance_per_mille: Option<u16>,
 }
 
@@ -58,7 +58,7 @@ pub enum Reason {
     Pipeline,
     /// The request asks for it.
     Asked,
-    /// The plan before has it.
+    /// The previous plan has it.
     Kept,
     /// What is being worked on, with what changes with it.
     Root,
@@ -78,17 +78,17 @@ pub enum CheckError {
     #[error("the plan has no layer for {0}")]
     Missing(StorePath),
     /// A path is in two layers, or in one twice.
-    #[error("the plan holds {0} twice")]
+    #[error("the plan contains {0} twice")]
     Twice(StorePath),
     /// A path is in a layer though the closure does not have it, or hides it.
-    #[error("the plan holds {0}, which is not in the closure")]
+    #[error("the plan contains {0}, which is not in the closure")]
     Foreign(StorePath),
     /// A layer holds nothing.
     #[error("layer {0} of the plan is empty")]
     Empty(usize),
 }
 
-/// Why a text is no plan.
+/// Why a text is not a plan.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParsePlanError {
@@ -96,9 +96,9 @@ pub enum ParsePlanError {
     #[error("this is not JSON")]
     Json(#[from] serde_json::Error),
     /// JSON of another form.
-    #[error("this is no plan: {0}; `plan --format json` prints one")]
+    #[error("this is not a plan: {0}; `plan --format json` prints one")]
     Form(String),
-    /// A layer holds what is no store path.
+    /// A layer contains what is not a store path.
     #[error("layer {layer} of the plan: {why}")]
     Path {
         /// The layer's place, from 1.
@@ -107,7 +107,7 @@ pub enum ParsePlanError {
         why: ParseStorePathError,
     },
     /// A path is in two layers, or in one twice.
-    #[error("the plan holds {0} twice")]
+    #[error("the plan contains {0} twice")]
     Twice(StorePath),
 }
 
@@ -146,12 +146,12 @@ impl Plan {
             .fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 
-    /// Sees that each path of the closure, but for the hidden ones, is in one layer, and that
-    /// nothing else is.
+    /// Checks that each path of the closure, except the hidden ones, is in exactly one layer, and that
+    /// the plan contains nothing else.
     ///
     /// # Errors
     ///
-    /// The first thing that is wrong.
+    /// The first rule that the plan breaks.
     pub fn check(&self, closure: &Closure, hidden: &BTreeSet<StorePath>) -> Result<(), CheckError> {
         let mut planned = vec![false; closure.len()];
         for (at, layer) in self.layers.iter().enumerate() {
@@ -199,7 +199,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// The text has none of these forms, holds what is no store path, or holds a path twice.
+    /// The text has none of these forms, holds what is not a store path, or holds a path twice.
     pub fn from_json(text: &str) -> Result<Self, ParsePlanError> {
         Self::from_value(serde_json::from_str(text)?)
     }
@@ -226,7 +226,7 @@ impl Plan {
                     }
                 }
             }
-            _ => return Err(ParsePlanError::Form("it is no object".to_owned())),
+            _ => return Err(ParsePlanError::Form("it is not an object".to_owned())),
         };
         let layers = layers
             .into_iter()
@@ -258,7 +258,7 @@ fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanErro
     let mut object = match value {
         Value::Object(object) => object,
         paths @ Value::Array(_) => [("paths".to_owned(), paths)].into_iter().collect(),
-        _ => return Err(form("is no object")),
+        _ => return Err(form("is not an object")),
     };
     let Some(Value::Array(paths)) = object.remove("paths") else {
         return Err(form("has no list of `paths`"));
@@ -268,7 +268,7 @@ fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanErro
         .map(|path| {
             let text = path
                 .as_str()
-                .ok_or_else(|| form("has a path that is no text"))?;
+                .ok_or_else(|| form("has a path that is not a text"))?;
             parse_path(text).map_err(|why| ParsePlanError::Path { layer, why })
         })
         .collect::<Result<_, _>>()?;
@@ -276,12 +276,12 @@ fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanErro
         None => 0,
         Some(size) => size
             .as_u64()
-            .ok_or_else(|| form("has a `size` that is no number of bytes"))?,
+            .ok_or_else(|| form("has a `size` that is not a number of bytes"))?,
     };
     let reason = match object.get("reason") {
         None => Reason::Other(String::new()),
         Some(Value::String(text)) => Reason::parse(text),
-        Some(_) => return Err(form("has a `reason` that is no text")),
+        Some(_) => return Err(form("has a `reason` that is not a text")),
     };
     let chance_per_mille = match object.get("chancePerMille") {
         None => None,
@@ -289,7 +289,7 @@ fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanErro
             .as_u64()
             .and_then(|chance| u16::try_from(chance).ok())
             .map(Some)
-            .ok_or_else(|| form("has a `chancePerMille` that is no small number"))?,
+            .ok_or_else(|| form("has a `chancePerMille` that is not a small number"))?,
     };
     Ok(PlannedLayer {
         paths,

@@ -83,7 +83,7 @@ impl PlanGraph {
         (order.len() == self.references.len()).then_some(order)
     }
 
-    /// Reads the JSON for a plan of so many paths.
+    /// Reads the JSON for a plan of this many paths.
     pub fn from_json(value: &Value, paths: usize) -> Option<Self> {
         let texts = value.as_array().filter(|texts| texts.len() == paths)?;
         let mut graph = Self {

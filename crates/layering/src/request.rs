@@ -1,4 +1,4 @@
-//! What is wanted of a plan, and why there may be none.
+//! What a plan is asked to do, and why planning can fail.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use crate::pattern::LayerPattern;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::plan::Plan;
 
-/// What is wanted of a plan.
+/// What a plan is asked to do.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// How paths are put together.
+    /// How paths are grouped into layers.
     pub strategy: Strategy,
     /// The most layers that the store paths may take: those of a base image and of the image's
     /// root are not among them.
@@ -19,18 +19,18 @@ pub struct Request {
     /// Paths that get no layer, such as the derivations that only hold the closure together. They
     /// need not be in the closure.
     pub hidden: BTreeSet<StorePath>,
-    /// The plan of the release before, for the stable strategy: what is in it and unchanged stays.
+    /// The plan of the previous release, for the stable strategy: what is in it and unchanged stays.
     pub previous: Option<Plan>,
     /// Layers that are asked for, for the stable strategy: in this order, the lowest first, with
     /// others below, between and above them.
     pub layers: Vec<LayerPattern>,
     /// Bytes of store paths that are worth a layer, for the stable strategy. It joins what is
-    /// smaller, unless it would have to move what the plan before has.
+    /// smaller, unless it would have to move what the previous plan has.
     pub min_layer_size: u64,
 }
 
 impl Request {
-    /// Asks for at most so many layers, and for nothing else.
+    /// Asks for at most this many layers, and for nothing else.
     pub fn new(strategy: Strategy, max_store_layers: usize) -> Self {
         Self {
             strategy,
@@ -43,10 +43,10 @@ impl Request {
     }
 }
 
-/// About what one more request costs when an image is pulled, in bytes.
+/// Bytes that take about as long to pull as one more request.
 pub const MIN_LAYER_SIZE: u64 = 64 * 1024;
 
-/// How paths are put together.
+/// How paths are grouped into layers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Strategy {
@@ -58,7 +58,7 @@ pub enum Strategy {
     /// there may be plays no part.
     Pipeline(Pipeline),
     /// Layers that survive releases: what changes together is together, what changes seldom is
-    /// below, and what the plan before has stays.
+    /// below, and what the previous plan has stays.
     Stable,
 }
 
@@ -85,7 +85,7 @@ pub enum PlanError {
     /// A pipeline's operation cannot do its work.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// Something is asked for that only the stable strategy does.
+    /// The request asks for something that only the stable strategy does.
     #[error("layers of one's own choice need the strategy `stable`")]
     OnlyStable,
 }

@@ -1,9 +1,9 @@
-//! Stable: layers that survive releases. They follow how change spreads through the graph, keep to
-//! the plan before, and have what changes most on top.
+//! Stable: layers that survive releases. They follow how change spreads through the graph, keep the
+//! layout of the previous plan, and put what changes most on top.
 //!
-//! 1. The plan before tells which packages changed how often ([`crate::history`]); with that each
+//! 1. The previous plan says how often each package changed ([`crate::history`]); with that each
 //!    path's closure tells how likely the path changes ([`crate::risk`]).
-//! 2. A layer of the plan before whose paths are all still there stays as it is, and in its place
+//! 2. A layer of the previous plan whose paths are all still there stays as it is, and in its place
 //!    while everything below it stays. Its bytes need not be pulled again.
 //! 3. The other paths are joined into layers where that costs least ([`crate::merge`]), a few of the
 //!    layers that there may be are left for later releases.
@@ -67,7 +67,7 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
-/// The plan before, with what the closure says of its paths: a file may say anything.
+/// The previous plan, with what the closure says of its paths: a file may say anything.
 fn keep_previous(closure: &Closure, previous: &Plan) -> Plan {
     let layers = previous.layers.iter().map(|layer| {
         let nodes = layer.paths.iter().filter_map(|path| closure.node(path));
@@ -96,9 +96,9 @@ struct Layer {
 
 /// What is settled of the layers, and what is not.
 struct Draft {
-    /// Each layer of the plan before, unless it cannot stay.
+    /// Each layer of the previous plan, unless it cannot stay.
     kept: Vec<Option<Layer>>,
-    /// Layers that are not of the plan before.
+    /// Layers that are not of the previous plan.
     new: Vec<Layer>,
     /// Paths that are in none of these.
     free: BTreeSet<NodeIndex>,
@@ -109,7 +109,7 @@ impl Draft {
         self.kept.iter().flatten().count() + self.new.len()
     }
 
-    /// Gives up the smallest layers of the plan before until there is one left for what is free.
+    /// Gives up the smallest layers of the previous plan until there is one left for what is free.
     fn make_room(&mut self, most: usize) {
         while self.layers() + usize::from(!self.free.is_empty()) > most {
             let may_go = |layer: &Layer| layer.reason != Reason::Asked;
@@ -164,7 +164,7 @@ impl Planner<'_> {
         plan
     }
 
-    /// What the plan before and the request settle.
+    /// What the previous plan and the request settle.
     fn anchor(&self, shown: &[NodeIndex], previous: Option<&Plan>) -> Draft {
         let layers = previous.map_or(&[][..], |plan| &plan.layers);
         let kept: Vec<Option<Layer>> = layers
@@ -209,7 +209,7 @@ impl Planner<'_> {
         nodes
     }
 
-    /// A layer of the plan before, if all its paths are still there, and no other layer is asked
+    /// A layer of the previous plan, if all its paths are still there, and no other layer is asked
     /// for that has some of them.
     fn keep(&self, shown: &[NodeIndex], paths: &[StorePath]) -> Option<Layer> {
         let nodes = paths
@@ -251,7 +251,7 @@ impl Planner<'_> {
         unreserved.max(broken + added).max(1).min(room)
     }
 
-    /// Layers in their order: those of the plan before up to the first that could not stay, and
+    /// Layers in their order: those of the previous plan up to the first that could not stay, and
     /// above them the others.
     fn stack(&self, kept: Vec<Option<Layer>>, new: Vec<Layer>) -> Vec<Layer> {
         let in_place = kept.iter().take_while(|layer| layer.is_some()).count();

@@ -61,11 +61,11 @@ pub enum Compression {
     Brotli,
 }
 
-/// Why a text is no narinfo.
+/// Why a text is not a narinfo.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NarInfoError {
-    /// A line that is no `Key: value`.
+    /// A line that is not a `Key: value`.
     #[error("line {0} is not of the form `Key: value`")]
     Line(usize),
     /// The last line does not end.
@@ -78,7 +78,7 @@ pub enum NarInfoError {
     #[error("it has more than one `{0}`")]
     Repeated(&'static str),
     /// A number that is none, or that cannot be.
-    #[error("`{field}: {text}` is no possible size in bytes")]
+    #[error("`{field}: {text}` is not a possible size in bytes")]
     Size {
         /// The field.
         field: &'static str,
@@ -307,7 +307,7 @@ impl CacheInfo {
     ///
     /// # Errors
     ///
-    /// A line is no `Key: value`, or a field's value is none.
+    /// A line is not a `Key: value`, or a field's value is none.
     pub fn parse(text: &str) -> Result<Self, NarInfoError> {
         let mut info = Self::default();
         // Written by hand often: lines may be empty, and the last may lack its end.

@@ -19,9 +19,9 @@ pub struct Include {
     pub required: bool,
 }
 
-/// A line that is no setting.
+/// A line that is not a setting.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: `{text}` is no setting: `NAME = VALUE` was expected")]
+#[error("line {line}: `{text}` is not a setting: `NAME = VALUE` was expected")]
 pub struct NixConfError {
     /// Number of the line, from 1.
     pub line: usize,
@@ -35,7 +35,7 @@ impl NixConf {
     ///
     /// # Errors
     ///
-    /// A line is no setting (lines before it have been taken), or `include` gave an error.
+    /// A line is not a setting (lines before it have been taken), or `include` gave an error.
     pub fn read<E: From<NixConfError>>(
         &mut self,
         text: &str,

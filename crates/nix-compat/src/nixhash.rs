@@ -10,10 +10,10 @@ use crate::nixbase32;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NarHash(pub [u8; 32]);
 
-/// A text that is no SHA-256.
+/// A text that is not a SHA-256.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no SHA-256 hash: `sha256:` with base 16 or Nix's base 32, or `sha256-` with base 64, was expected"
+    "`{0}` is not a SHA-256 hash: `sha256:` with base 16 or Nix's base 32, or `sha256-` with base 64, was expected"
 )]
 pub struct ParseHashError(String);
 

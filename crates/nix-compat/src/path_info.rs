@@ -30,7 +30,7 @@ pub enum PathInfoError {
     /// JSON of another form.
     #[error("{0}")]
     Form(String),
-    /// An entry's path or reference is no store path.
+    /// An entry's path or reference is not a store path.
     #[error(transparent)]
     Path(#[from] ParseStorePathError),
     /// An entry's hash cannot be read.
@@ -117,7 +117,7 @@ fn path_info(store_dir: &StoreDir, path: &str, entry: Entry) -> Result<PathInfo,
     let nar_size = entry.nar_size.ok_or_else(|| missing("narSize"))?;
     let nar_size = nar_size.as_u64().ok_or_else(|| {
         PathInfoError::Form(format!(
-            "{path}: its `narSize`, {nar_size}, is no number of bytes"
+            "{path}: its `narSize`, {nar_size}, is not a number of bytes"
         ))
     })?;
     let references = entry.references.ok_or_else(|| missing("references"))?;

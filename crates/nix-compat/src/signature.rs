@@ -30,7 +30,7 @@ pub struct Signature {
 /// longer: 43 characters of base 64 at least.
 const MAX_NAME: usize = 40;
 
-/// A text that is no key or no signature. Only its name is kept: the text may be a secret key, given
+/// A text that is neither a key nor a signature. Only its name is kept: the text may be a secret key, given
 /// by mistake, and errors are printed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` is not a {what}: expected a name, `:` and {bytes} bytes in base64")]

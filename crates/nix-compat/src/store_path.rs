@@ -22,12 +22,12 @@ pub struct StorePath {
     base: usize,
 }
 
-/// A text that is no store path, or no store directory.
+/// A text that is neither a store path nor a store directory.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseStorePathError {
     /// It does not lie directly in the store directory.
-    #[error("`{text}` is no path in the store {store_dir}")]
+    #[error("`{text}` is not a path in the store {store_dir}")]
     OutsideStore {
         /// What was read.
         text: String,
@@ -35,10 +35,10 @@ pub enum ParseStorePathError {
         store_dir: String,
     },
     /// The base name does not start with a hash of 32 characters and `-`.
-    #[error("`{0}` is no store path: its name does not start with a hash and `-`")]
+    #[error("`{0}` is not a store path: its name does not start with a hash and `-`")]
     Hash(String),
     /// The name holds a character that Nix allows in none.
-    #[error("`{text}` is no store path: its name holds the illegal character {character:?}")]
+    #[error("`{text}` is not a store path: its name contains the illegal character {character:?}")]
     Character {
         /// What was read.
         text: String,
@@ -47,12 +47,12 @@ pub enum ParseStorePathError {
     },
     /// The name is empty, too long, or one of the names of directories.
     #[error(
-        "`{0}` is no store path: a name has 1 to {MAX_NAME_LEN} characters and is not `.` or `..`"
+        "`{0}` is not a store path: a name has 1 to {MAX_NAME_LEN} characters and is not `.` or `..`"
     )]
     Name(String),
     /// A store directory that is not absolute and plain.
     #[error(
-        "`{0}` is no store directory: an absolute path without empty parts, `.` and `..` was expected"
+        "`{0}` is not a store directory: an absolute path without empty parts, `.` and `..` was expected"
     )]
     StoreDir(String),
 }
@@ -111,7 +111,7 @@ impl StoreDir {
     ///
     /// # Errors
     ///
-    /// The text is no valid base name.
+    /// The text is not a valid base name.
     pub fn parse_base_name(&self, base_name: &str) -> Result<StorePath, ParseStorePathError> {
         check_base_name(base_name)?;
         Ok(StorePath {

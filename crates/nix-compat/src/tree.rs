@@ -100,7 +100,7 @@ pub enum TreeError {
         found: u64,
     },
     /// A socket, pipe or device.
-    #[error("{} is no file, directory or link; a store path holds nothing else", path.display())]
+    #[error("{} is not a file, directory or link; a store path holds nothing else", path.display())]
     Kind {
         /// The entry.
         path: PathBuf,
@@ -113,7 +113,7 @@ pub enum TreeError {
         /// The store's own place.
         store: PathBuf,
     },
-    /// The place that the tree comes from, which is no file system, gave an error.
+    /// The place that the tree comes from, which is not a file system, gave an error.
     #[error("cannot take {path}")]
     Source {
         /// The store path.

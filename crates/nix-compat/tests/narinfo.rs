@@ -132,13 +132,13 @@ fn narinfos_that_no_cache_should_serve() {
     for (from, to, expected) in [
         ("Deriver: ", "Deriver", "not of the form"),
         ("Compression: zstd", "Compression: lzip", "lzip"),
-        ("NarSize: 133736", "NarSize: 0", "no possible size"),
-        ("NarSize: 133736", "NarSize: -1", "no possible size"),
-        ("NarSize: 133736", "NarSize: +1", "no possible size"),
+        ("NarSize: 133736", "NarSize: 0", "not a possible size"),
+        ("NarSize: 133736", "NarSize: -1", "not a possible size"),
+        ("NarSize: 133736", "NarSize: +1", "not a possible size"),
         (
             "NarSize: 133736",
             "NarSize: 99999999999999999999",
-            "no possible size",
+            "not a possible size",
         ),
         ("NarSize: 133736\n", "", "has no `NarSize`"),
         (

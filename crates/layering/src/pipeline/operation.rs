@@ -58,7 +58,7 @@ pub enum Problem {
     /// The text is not JSON.
     #[error("this is not JSON: {0}")]
     Json(String),
-    /// The pipeline, or that of `pipe`, is no list.
+    /// The pipeline, or that of `pipe`, is not a list.
     #[error("a list of operations was expected")]
     NoList,
     /// An operation is not a list that starts with its name.
@@ -75,7 +75,7 @@ pub enum Problem {
     Wants {
         /// What it works on.
         wanted: &'static str,
-        /// What the operation before gives.
+        /// What the previous operation gives.
         given: &'static str,
     },
     /// `over` names a part that is not there.

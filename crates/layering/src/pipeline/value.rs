@@ -17,7 +17,7 @@ impl Graph {
         Self(kept.filter(|part: &Vec<_>| !part.is_empty()).collect())
     }
 
-    /// Graphs of so many nodes each, and a last one of those that are left.
+    /// Graphs of this many nodes each, and a last one of those that are left.
     pub(super) fn chunks(self, len: usize) -> Vec<Self> {
         let mut chunks: Vec<Self> = Vec::new();
         let mut room = 0;

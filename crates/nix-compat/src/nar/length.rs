@@ -5,7 +5,7 @@ use super::strings::{MAGIC, padding};
 
 /// The length of the NAR of a tree whose entries are added one by one, in any order.
 ///
-/// Sizes may come from someone who lies: a sum that is no 64-bit number stays at the largest.
+/// Sizes may come from someone who lies: a sum that is not a 64-bit number stays at the largest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NarLength(u64);
 

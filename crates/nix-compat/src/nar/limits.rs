@@ -8,7 +8,7 @@ pub struct Limits {
     pub name: usize,
     /// Longest target of a link, in bytes (`PATH_MAX` without its NUL).
     pub target: usize,
-    /// Most names in a path: half of `PATH_MAX`.
+    /// The maximum number of names in a path: half of `PATH_MAX`.
     pub depth: usize,
     /// Length of the NAR in bytes, or more. A file that says it is longer than what is left is
     /// refused before its contents are read.

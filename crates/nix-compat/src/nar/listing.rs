@@ -44,7 +44,7 @@ impl Kind {
     }
 }
 
-/// Why a text is no listing.
+/// Why a text is not a listing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListingError {
@@ -56,7 +56,7 @@ pub enum ListingError {
     Version(u64),
     /// An entry of no known kind, or without what its kind has.
     #[error(
-        "the NAR listing's entry `{0}` is no directory, file with a size, or link with a target"
+        "the NAR listing's entry `{0}` is not a directory, file with a size, or link with a target"
     )]
     Kind(String),
     /// A name or target that no NAR can have.
@@ -90,7 +90,7 @@ impl Listing {
     ///
     /// # Errors
     ///
-    /// The text is no listing, or one that no NAR could have. A tree of more than about sixty
+    /// The text is not a listing, or one that no NAR could have. A tree of more than about sixty
     /// levels is refused also: read the NAR instead.
     pub fn parse(json: &[u8]) -> Result<Self, ListingError> {
         let file: File = serde_json::from_slice(json)?;

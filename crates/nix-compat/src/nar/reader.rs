@@ -96,7 +96,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The contents of the file that [`next_entry`](Self::next_entry) gave last: what is left of
-    /// them. Nothing, if it was no file.
+    /// them. Nothing, if it was not a file.
     pub fn contents(&mut self) -> Contents<'_, R> {
         Contents { nar: self }
     }

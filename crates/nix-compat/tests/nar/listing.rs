@@ -26,14 +26,17 @@ fn a_listing_of_nix() {
             r#"{"version":2,"root":{"type":"directory","entries":{}}}"#,
             "version 2",
         ),
-        (r#"{"version":1,"root":{"type":"fifo"}}"#, "is no directory"),
+        (
+            r#"{"version":1,"root":{"type":"fifo"}}"#,
+            "is not a directory",
+        ),
         (
             r#"{"version":1,"root":{"type":"directory"}}"#,
-            "is no directory",
+            "is not a directory",
         ),
         (
             r#"{"version":1,"root":{"type":"regular"}}"#,
-            "is no directory",
+            "is not a directory",
         ),
         (
             r#"{"version":1,"root":{"type":"symlink","target":""}}"#,
