@@ -5,7 +5,7 @@
 //! until it expires, and is then fetched anew.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
@@ -135,8 +135,19 @@ pub(crate) struct TokenRequest<'a> {
 }
 
 /// What is known of a registry's authentication, shared by all requests to it.
+///
+/// Two locks, because a token server's refusal is told with the credential that was used, while
+/// the other threads still wait for the token.
 #[derive(Default)]
-struct Known {
+struct Registry {
+    asks: Mutex<Asks>,
+    /// By repository.
+    credentials: Mutex<BTreeMap<String, Found>>,
+}
+
+/// What a registry asks for, and what was got for it.
+#[derive(Default)]
+struct Asks {
     challenge: Option<Challenge>,
     /// By the scopes asked for.
     tokens: BTreeMap<Vec<String>, Token>,
@@ -145,8 +156,12 @@ struct Known {
 /// Keeps the challenges, credentials and tokens of each registry.
 pub(crate) struct Authenticator {
     credentials: Credentials,
-    known: Mutex<BTreeMap<String, Known>>,
-    found: Mutex<BTreeMap<(String, String), Found>>,
+    /// By name. Held for a look only: what takes time holds the registry's own locks.
+    registries: Mutex<BTreeMap<String, Arc<Registry>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// On whose behalf a request is made.
@@ -163,46 +178,49 @@ impl Authenticator {
     pub(crate) fn new(credentials: Credentials) -> Self {
         Self {
             credentials,
-            known: Mutex::default(),
-            found: Mutex::default(),
+            registries: Mutex::default(),
         }
+    }
+
+    fn registry(&self, party: Party<'_>) -> Arc<Registry> {
+        let mut registries = lock(&self.registries);
+        Arc::clone(registries.entry(party.registry.to_owned()).or_default())
     }
 
     /// The credential to use, and what to say should it be refused. Helpers are asked once.
     pub(crate) fn credential(&self, party: Party<'_>) -> Result<Found> {
-        let key = (party.registry.to_owned(), party.repository.to_owned());
-        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = found.get(&key) {
-            return Ok(known.clone());
+        let registry = self.registry(party);
+        let mut known = lock(&registry.credentials);
+        if let Some(found) = known.get(party.repository) {
+            return Ok(found.clone());
         }
-        let fresh = self.credentials.find(party.registry, party.repository)?;
-        found.insert(key, fresh.clone());
-        Ok(fresh)
+        let found = self.credentials.find(party.registry, party.repository)?;
+        known.insert(party.repository.to_owned(), found.clone());
+        Ok(found)
     }
 
     /// Notes what the registry asks for, and drops the token that it did not accept.
     pub(crate) fn challenged(&self, party: Party<'_>, challenge: Challenge, refused: Option<&str>) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = known.entry(party.registry.to_owned()).or_default();
-        known.challenge = Some(challenge);
+        let registry = self.registry(party);
+        let mut asks = lock(&registry.asks);
+        asks.challenge = Some(challenge);
         if let Some(refused) = refused {
-            known.tokens.retain(|_, token| token.header != refused);
+            asks.tokens.retain(|_, token| token.header != refused);
         }
     }
 
     /// The `Authorization` header to send: none as long as the registry has not asked for one.
     ///
-    /// `fetch` asks a token server; while it does, other threads wait for the same token.
+    /// `fetch` asks a token server; while it does, other requests to the same registry wait, since
+    /// most need the same token.
     pub(crate) fn header(
         &self,
         party: Party<'_>,
         fetch: impl FnOnce(&TokenRequest<'_>) -> Result<TokenAnswer>,
     ) -> Result<Option<String>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = known.get_mut(party.registry) else {
-            return Ok(None);
-        };
-        let Some(challenge) = &known.challenge else {
+        let registry = self.registry(party);
+        let mut asks = lock(&registry.asks);
+        let Some(challenge) = &asks.challenge else {
             return Ok(None);
         };
         let (realm, service, scope) = match challenge {
@@ -219,7 +237,7 @@ impl Authenticator {
             } => (realm, service, scope),
         };
         let now = Instant::now();
-        if let Some(token) = known
+        if let Some(token) = asks
             .tokens
             .get(party.scopes)
             .filter(|token| now < token.good_until)
@@ -241,7 +259,7 @@ impl Authenticator {
             return Ok(None);
         };
         let header = token.header.clone();
-        known.tokens.insert(party.scopes.to_vec(), token);
+        asks.tokens.insert(party.scopes.to_vec(), token);
         Ok(Some(header))
     }
 }
@@ -368,6 +386,39 @@ mod tests {
             Some("Bearer three"),
             "the second had expired at once"
         );
+    }
+
+    #[test]
+    fn a_registry_whose_token_server_is_slow_holds_up_no_other() {
+        let authenticator = Authenticator::new(Credentials::none());
+        let party = |registry| Party {
+            registry,
+            repository: "a",
+            scopes: &[],
+        };
+        let token = || TokenAnswer {
+            token: Some("one".to_owned()),
+            access_token: None,
+            expires_in: None,
+        };
+        let challenge = bearer("https://t", None, None).unwrap();
+        for registry in ["slow", "other"] {
+            authenticator.challenged(party(registry), challenge.clone(), None);
+        }
+        let (sender, other) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            let slow = authenticator.header(party("slow"), |_| {
+                scope.spawn(|| {
+                    let header = authenticator.header(party("other"), |_| Ok(token()));
+                    sender.send(header.unwrap()).unwrap();
+                });
+                // The slow server answers only after the other one.
+                let header = other.recv_timeout(Duration::from_secs(10)).unwrap();
+                assert_eq!(header.as_deref(), Some("Bearer one"));
+                Ok(token())
+            });
+            assert_eq!(slow.unwrap().as_deref(), Some("Bearer one"));
+        });
     }
 
     #[test]
