@@ -31,14 +31,13 @@ pub trait Blob: Sync {
 
     /// A reader of all of its bytes. It gives an error rather than the wrong bytes.
     ///
+    /// This, or the first read, may wait until it is the blob's turn to be made: nothing is open at
+    /// the registry meanwhile. The reader is dropped as soon as it is at its end, or of no more use.
+    ///
     /// # Errors
-    /// When it cannot be read.
+    ///
+    /// It cannot be read.
     fn open(&self) -> io::Result<Box<dyn Read + '_>>;
-
-    /// Repositories of the same registry that may have it, from where it can be mounted.
-    fn mount_from(&self) -> &[String] {
-        &[]
-    }
 }
 
 /// A blob in memory, such as an image's configuration.

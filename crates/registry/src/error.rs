@@ -62,94 +62,153 @@ impl fmt::Display for Place {
 /// Why a registry could not be used as asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs)]
 pub enum Error {
+    /// A text that names no image.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
 
+    /// A text that is no digest.
     #[error(transparent)]
     Digest(#[from] ParseDigestError),
 
     /// No answer came, after every attempt.
     #[error("{place}: {why}{}", after(*attempts))]
     Transport {
+        /// Where, and at what.
         place: Place,
+        /// What happened to the connection.
         why: String,
+        /// How often it was tried.
         attempts: u32,
     },
 
     /// An answer came that is none of those the protocol allows for success.
     #[error("{place}: the registry answered {status}{}{}{}", detail(.message), after(*attempts), advice(*status))]
     Status {
+        /// Where, and at what.
         place: Place,
+        /// The status code.
         status: u16,
         /// The first error code of the answer, such as `MANIFEST_UNKNOWN`; may be empty.
         code: String,
         /// What the registry says about it; may be empty.
         message: String,
+        /// How often it was tried.
         attempts: u32,
     },
 
     /// The registry, or its token server, does not accept who we are.
     #[error("{place}: not authorized{}; {credentials}", detail(.message))]
     Unauthorized {
+        /// Where, and at what.
         place: Place,
+        /// What the registry says about it; may be empty.
         message: String,
         /// Which credentials were used, or where they were looked for.
         credentials: String,
     },
 
+    /// Something else came, or was stored, than was meant.
     #[error("{place}: its digest should be {expected}, but is {actual}; {who}")]
     DigestMismatch {
+        /// Where, and at what.
         place: Place,
+        /// The digest that was meant.
         expected: Digest,
+        /// The digest that there is.
         actual: Digest,
+        /// Who said what was expected, and who may be at fault.
         who: &'static str,
     },
 
     /// An answer that cannot be understood.
     #[error("{place}: the registry's answer cannot be used: {why}")]
-    Answer { place: Place, why: String },
+    Answer {
+        /// Where, and at what.
+        place: Place,
+        /// What is wrong with it.
+        why: String,
+    },
 
+    /// A manifest lists a blob that is not there.
     #[error(
         "{place}: the manifest lists blob {digest}, which was neither found there nor sent; push it first"
     )]
-    Incomplete { place: Place, digest: Digest },
+    Incomplete {
+        /// Where, and at what.
+        place: Place,
+        /// The blob.
+        digest: Digest,
+    },
 
     /// The blob itself could not be read.
     #[error("{name}: cannot read the blob to send")]
-    Blob { name: String, source: io::Error },
+    Blob {
+        /// The blob's name.
+        name: String,
+        /// What its reader said.
+        source: io::Error,
+    },
 
+    /// A blob has another size than it said.
     #[error(
         "{name}: the blob to send has {actual} bytes, but should have {expected}; its source has changed"
     )]
     BlobSize {
+        /// The blob's name.
         name: String,
+        /// The size in bytes that it said.
         expected: u64,
+        /// The bytes that were read.
         actual: u64,
     },
 
+    /// A blob does not know its digest at its end: a fault of who made it.
     #[error("{name}: the blob's digest is unknown though it was read to its end")]
-    BlobUnknown { name: String },
+    BlobUnknown {
+        /// The blob's name.
+        name: String,
+    },
 
+    /// A file of certificates is not usable.
     #[error("{}: cannot use these certificates: {why}; a PEM file with at least one is needed", path.display())]
-    Certificates { path: PathBuf, why: String },
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 
+    /// A file of credentials is not usable.
     #[error("{}: cannot read credentials: {why}; mend or remove the file", path.display())]
-    CredentialFile { path: PathBuf, why: String },
+    CredentialFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
 
+    /// A program that a file of credentials names did not answer.
     #[error("credential helper `{helper}` failed for {server}: {why}; {} names it", path.display())]
     CredentialHelper {
+        /// The program.
         helper: String,
+        /// The registry that it was asked about.
         server: String,
+        /// What went wrong.
         why: String,
+        /// The file that names it.
         path: PathBuf,
     },
 
+    /// The environment names a proxy of another kind.
     #[error(
         "the proxy {proxy} speaks SOCKS, which is not supported; set HTTPS_PROXY to an HTTP proxy"
     )]
-    Proxy { proxy: String },
+    Proxy {
+        /// Its address.
+        proxy: String,
+    },
 
     /// Work that was given up because another blob of the same push failed.
     #[error("stopped, because another blob could not be sent")]
@@ -191,8 +250,10 @@ fn advice(status: u16) -> &'static str {
     match status {
         403 => "; this account may not do it: log in as one that may",
         404 => "; check the names, and that the repository exists and may be seen",
-        413 => "; a proxy in front of it limits the size of requests: set a smaller chunk size",
-        429 => "; it limits how often it may be asked: wait, or send fewer blobs at once",
+        413 => {
+            "; it, or a proxy in front of it, takes only small requests: raise its limit to 2 MB or more"
+        }
+        429 => "; it limits how often it may be asked: wait, or use a smaller --jobs",
         500.. => "; try again: the blobs that arrived are not sent twice",
         _ => "",
     }

@@ -5,7 +5,7 @@ use oci::{Descriptor, Digest, Platform, media_type};
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Place, Result};
-use crate::manifest::{Document, Manifest, object};
+use crate::manifest::{Document, StoredManifest, object};
 use crate::repository::Repository;
 
 /// An image's configuration is read up to this size, to find its platform.
@@ -15,14 +15,15 @@ const CONFIG_LIMIT: u64 = 8 << 20;
 const RACES: u32 = 5;
 
 impl Repository<'_> {
-    /// Makes `image`, which must name its platform and stand in the repository, the one for that
+    /// Makes `image`, which must name its platform and be in the repository, the one for that
     /// platform in the index under `tag`. The others stay. Without an index, one is made; an
-    /// image that stands there by itself becomes a part of it.
+    /// image that has the tag by itself becomes a part of it.
     ///
     /// Gives the digest of the index.
     ///
     /// # Errors
-    /// When the registry cannot be asked or refuses, or what stands there cannot be understood.
+    ///
+    /// The registry cannot be asked or refuses, or what the tag names cannot be understood.
     pub fn put_in_index(&self, tag: &str, image: &Descriptor) -> Result<Digest> {
         let place = self.place(format!("index {tag}"));
         if image.platform.is_none() {
@@ -42,9 +43,9 @@ impl Repository<'_> {
         edit: impl Fn(&mut Vec<Value>),
     ) -> Result<Digest> {
         let place = self.place(format!("index {tag}"));
-        let mut standing = self.manifest(tag)?;
+        let mut current = self.manifest(tag)?;
         for _ in 0..RACES {
-            let mut index = self.as_index(standing.as_ref(), &place)?;
+            let mut index = self.as_index(current.as_ref(), &place)?;
             match index.get_mut("manifests") {
                 Some(Value::Array(entries)) => edit(entries),
                 _ => {
@@ -59,9 +60,9 @@ impl Repository<'_> {
                 why: error.to_string(),
             })?;
             let digest = Digest::of(&bytes);
-            if standing
+            if current
                 .as_ref()
-                .is_some_and(|standing| standing.digest == digest)
+                .is_some_and(|current| current.digest == digest)
             {
                 return Ok(digest);
             }
@@ -71,27 +72,31 @@ impl Repository<'_> {
                 .unwrap_or(media_type::INDEX);
             self.put_manifest(tag, media_type, &bytes)?;
             // The protocol knows no "only if unchanged": whoever writes last wins, so see who did.
-            standing = self.manifest(tag)?;
-            let listed = standing.as_ref().map(|manifest| &manifest.document);
+            current = self.manifest(tag)?;
+            let listed = current.as_ref().map(|manifest| &manifest.document);
             if let Some(Document::Index { manifests }) = listed
                 && manifests.iter().any(|manifest| {
                     manifest.digest == entry.digest && manifest.platform == entry.platform
                 })
             {
-                return Ok(standing.map_or(digest, |standing| standing.digest));
+                return Ok(current.map_or(digest, |current| current.digest));
             }
         }
         let why = format!("others wrote it {RACES} times while it was being written; try again");
         Err(Error::Answer { place, why })
     }
 
-    /// What stands under a tag, as an index to change.
-    fn as_index(&self, standing: Option<&Manifest>, place: &Place) -> Result<Map<String, Value>> {
+    /// What a tag names, as an index to change.
+    fn as_index(
+        &self,
+        current: Option<&StoredManifest>,
+        place: &Place,
+    ) -> Result<Map<String, Value>> {
         let unusable = |why: String| Error::Answer {
             place: place.clone(),
             why,
         };
-        let entries = match standing {
+        let entries = match current {
             None => json!([]),
             Some(manifest) => match &manifest.document {
                 Document::Index { .. } => return object(&manifest.bytes).map_err(unusable),
@@ -99,16 +104,12 @@ impl Repository<'_> {
                     let bytes = self.blob_bytes(config.digest, config.size, CONFIG_LIMIT)?;
                     let platform: Platform = serde_json::from_slice(&bytes).map_err(|error| {
                         unusable(format!(
-                            "the configuration of the image that stands there: {error}"
+                            "the configuration of the image under that tag: {error}"
                         ))
                     })?;
                     json!([Descriptor {
-                        media_type: manifest.media_type.clone(),
-                        digest: manifest.digest,
-                        size: manifest.bytes.len() as u64,
-                        artifact_type: None,
                         platform: Some(platform),
-                        annotations: Default::default(),
+                        ..Descriptor::of(&manifest.media_type, &manifest.bytes)
                     }])
                 }
             },

@@ -9,12 +9,12 @@
 //! let reference: Reference = "localhost:5000/app:v1".parse()?;
 //! let client = Client::new(Options::default())?;
 //! let repository = client.repository(&reference, Access::Push);
-//! let standing = repository.manifest(reference.tag_or_latest())?;
+//! let before = repository.manifest(reference.tag_or_latest())?;
 //!
 //! let layer = Bytes::new("layer 1", b"...".to_vec());
 //! let mut push = Push::new(&repository, PushOptions::default(), &());
-//! if let Some(standing) = &standing {
-//!     push.stands(standing);
+//! if let Some(before) = &before {
+//!     push.assume_present(before);
 //! }
 //! push.blobs(&[&layer])?;
 //! push.manifest(reference.tag_or_latest(), media_type::MANIFEST, &manifest)?;
@@ -31,14 +31,12 @@ mod exchange;
 mod index;
 mod loopback;
 mod manifest;
-mod manner;
-mod outgoing;
 mod progress;
 mod pull;
 mod push;
+mod quirks;
 mod referrers;
 mod repository;
-mod session;
 mod upload;
 mod url;
 
@@ -46,8 +44,8 @@ pub use blob::{Blob, Bytes, Content};
 pub use client::{Client, Options, PlainHttp, Retry};
 pub use credentials::{Credential, Credentials};
 pub use error::{Error, Place, Result};
-pub use manifest::{Document, Manifest};
+pub use manifest::{Document, StoredManifest};
 pub use progress::{Arrival, Arrived, Event, Observer, Summary};
-pub use pull::{BlobReader, RemoteBlob};
+pub use pull::BlobReader;
 pub use push::{Push, PushOptions};
-pub use repository::{Access, Repository, Stored};
+pub use repository::{Access, Repository};

@@ -38,9 +38,9 @@ pub enum Document {
     },
 }
 
-/// A manifest or index that stands in a registry.
+/// A manifest or index that a registry stores, as the bytes that came.
 #[derive(Debug, Clone)]
-pub struct Manifest {
+pub struct StoredManifest {
     /// The tag or digest that it was asked for by.
     pub identifier: String,
     /// What it is.
@@ -51,6 +51,10 @@ pub struct Manifest {
     pub bytes: Vec<u8>,
     /// What it lists.
     pub document: Document,
+    /// What kind of artifact it is: of images, the media type of their configuration.
+    pub artifact_type: Option<String>,
+    /// The manifest that it refers to, if any.
+    pub subject: Option<Descriptor>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
 }
@@ -59,14 +63,20 @@ pub struct Manifest {
 #[serde(rename_all = "camelCase")]
 struct Parts {
     media_type: Option<String>,
+    artifact_type: Option<String>,
+    subject: Option<Descriptor>,
     config: Option<Box<Descriptor>>,
     layers: Option<Vec<Descriptor>>,
     manifests: Option<Vec<Descriptor>>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
-impl Manifest {
+impl StoredManifest {
     /// Understands `bytes`; `said` is the content type that came with them.
+    ///
+    /// # Errors
+    ///
+    /// They are neither a manifest nor an index.
     pub(crate) fn read(identifier: &str, said: &str, bytes: Vec<u8>) -> Result<Self, String> {
         let parts: Parts = serde_json::from_slice(&bytes)
             .map_err(|error| format!("it is no manifest: {error}"))?;
@@ -75,25 +85,21 @@ impl Manifest {
             .media_type
             .as_deref()
             .filter(|media_type| !media_type.is_empty());
-        let document = match parts {
-            Parts {
-                manifests: Some(manifests),
-                config: None,
-                layers: None,
-                ..
-            } => Document::Index { manifests },
-            Parts {
-                manifests: None,
-                config: Some(config),
-                layers: Some(layers),
-                ..
-            } => Document::Image { config, layers },
+        let (subject, annotations) = (parts.subject, parts.annotations.unwrap_or_default());
+        let document = match (parts.manifests, parts.config, parts.layers) {
+            (Some(manifests), None, None) => Document::Index { manifests },
+            (None, Some(config), Some(layers)) => Document::Image { config, layers },
             _ => {
                 return Err(format!(
                     "it is neither a manifest nor an index, but {:?}",
                     inside.unwrap_or(said)
                 ));
             }
+        };
+        let artifact_type = match (parts.artifact_type, &document) {
+            (Some(artifact_type), _) if !artifact_type.is_empty() => Some(artifact_type),
+            (_, Document::Image { config, .. }) => Some(config.media_type.clone()),
+            (_, Document::Index { .. }) => None,
         };
         // Registries are known to answer with a plain JSON type; the document says it better.
         let media_type = inside
@@ -104,13 +110,14 @@ impl Manifest {
             })
             .to_owned();
         let digest = Digest::of(&bytes);
-        let annotations = parts.annotations.unwrap_or_default();
         Ok(Self {
             identifier: identifier.to_owned(),
             media_type,
             digest,
             bytes,
             document,
+            artifact_type,
+            subject,
             annotations,
         })
     }
@@ -166,7 +173,7 @@ mod tests {
             descriptor(2),
             descriptor(3)
         );
-        let manifest = Manifest::read(
+        let manifest = StoredManifest::read(
             "v1",
             "application/json; charset=utf-8",
             text.clone().into_bytes(),
@@ -179,7 +186,7 @@ mod tests {
             [1, 2, 3]
         );
         assert_eq!(manifest.annotations["a"], "b");
-        let docker = Manifest::read("v1", DOCKER_MANIFEST, text.into_bytes()).unwrap();
+        let docker = StoredManifest::read("v1", DOCKER_MANIFEST, text.into_bytes()).unwrap();
         assert_eq!(docker.media_type, DOCKER_MANIFEST);
     }
 
@@ -193,7 +200,7 @@ mod tests {
             Digest::of(b"1"),
             Digest::of(b"2")
         );
-        let index = Manifest::read("v1", media_type::INDEX, text.into_bytes()).unwrap();
+        let index = StoredManifest::read("v1", media_type::INDEX, text.into_bytes()).unwrap();
         assert_eq!(
             index.media_type, DOCKER_INDEX,
             "the document itself knows best"
@@ -227,7 +234,7 @@ mod tests {
             r#"{"manifests": [{"digest": "sha256:00", "size": -1}]}"#,
         ] {
             assert!(
-                Manifest::read("v1", media_type::MANIFEST, text.as_bytes().to_vec()).is_err(),
+                StoredManifest::read("v1", media_type::MANIFEST, text.as_bytes().to_vec()).is_err(),
                 "{text}"
             );
         }

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use oci::{Digest, DigestWriter};
 use ureq::http::{Method, header};
 
-use crate::blob::{Blob, Content};
 use crate::error::{Error, Place, Result};
 use crate::exchange::{Attempts, Trouble, refused, transport};
 use crate::repository::Repository;
@@ -28,7 +27,8 @@ impl<'c> Repository<'c> {
     /// Opens the blob of this digest and size for reading.
     ///
     /// # Errors
-    /// When the registry does not have it, or cannot be asked.
+    ///
+    /// The registry does not have it, or cannot be asked.
     pub fn blob(&'c self, digest: Digest, size: u64) -> Result<BlobReader<'c>> {
         let mut reader = BlobReader {
             repository: self,
@@ -46,7 +46,8 @@ impl<'c> Repository<'c> {
     /// A small blob as a whole, such as an image's configuration.
     ///
     /// # Errors
-    /// When it cannot be read, or has more than `limit` bytes.
+    ///
+    /// It cannot be read, or has more than `limit` bytes.
     pub fn blob_bytes(&self, digest: Digest, size: u64, limit: u64) -> Result<Vec<u8>> {
         let place = self.place(format!("blob {digest}"));
         if size > limit {
@@ -202,61 +203,5 @@ fn unwrap(error: io::Error, place: &Place) -> Error {
     match error.into_inner().map(|inner| inner.downcast::<Error>()) {
         Some(Ok(error)) => *error,
         _ => transport(place, why),
-    }
-}
-
-/// A blob of another repository, to be mounted from there or copied.
-pub struct RemoteBlob<'r> {
-    repository: &'r Repository<'r>,
-    digest: Digest,
-    size: u64,
-    mount_from: Vec<String>,
-}
-
-impl<'r> RemoteBlob<'r> {
-    /// The blob of this digest and size in `repository`, to be sent to `registry`.
-    pub fn new(repository: &'r Repository<'r>, digest: Digest, size: u64, registry: &str) -> Self {
-        let same = repository.registry() == registry;
-        let mount_from = if same {
-            vec![repository.name().to_owned()]
-        } else {
-            Vec::new()
-        };
-        Self {
-            repository,
-            digest,
-            size,
-            mount_from,
-        }
-    }
-}
-
-impl Blob for RemoteBlob<'_> {
-    fn name(&self) -> String {
-        format!(
-            "blob {} of {}/{}",
-            self.digest,
-            self.repository.registry(),
-            self.repository.name()
-        )
-    }
-
-    fn content(&self) -> Content {
-        Content::Known {
-            digest: self.digest,
-            size: self.size,
-        }
-    }
-
-    fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        let reader = self
-            .repository
-            .blob(self.digest, self.size)
-            .map_err(io::Error::other)?;
-        Ok(Box::new(reader))
-    }
-
-    fn mount_from(&self) -> &[String] {
-        &self.mount_from
     }
 }

@@ -4,7 +4,7 @@
 //! leaves no tag on a broken image, and the next one finds what arrived and sends the rest.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
@@ -14,12 +14,11 @@ use ureq::http::Method;
 
 use crate::blob::{Blob, Content};
 use crate::error::{Error, Result};
-use crate::manifest::{self, Manifest};
-use crate::manner::Manner;
+use crate::manifest::{BLOB_UNKNOWN, StoredManifest};
 use crate::progress::{Arrival, Arrived, Event, Meter, Observer, Summary};
-use crate::repository::{Repository, Stored};
-use crate::session::Session;
-use crate::upload::Upload;
+use crate::quirks::Quirks;
+use crate::repository::Repository;
+use crate::upload::{Session, Upload};
 use crate::url::escape;
 
 /// How a push goes about it.
@@ -29,9 +28,6 @@ pub struct PushOptions {
     pub jobs: usize,
     /// Repositories of the same registry that may have any of the blobs.
     pub mount_from: Vec<String>,
-    /// The largest body of a request, in bytes, for registries behind a proxy that limits it.
-    /// Without one, a limit is found out from the registry's refusal.
-    pub chunk_size: Option<u64>,
 }
 
 impl Default for PushOptions {
@@ -39,7 +35,6 @@ impl Default for PushOptions {
         Self {
             jobs: 4,
             mount_from: Vec::new(),
-            chunk_size: None,
         }
     }
 }
@@ -56,14 +51,16 @@ pub struct Push<'a> {
     repository: &'a Repository<'a>,
     options: PushOptions,
     observer: &'a dyn Observer,
-    /// Blobs of manifests that stand in the repository, with their sizes.
+    /// Blobs that manifests in the repository list, with their sizes in bytes.
     listed: BTreeMap<Digest, u64>,
-    /// Tags and what stands under them.
-    standing: BTreeMap<String, Digest>,
+    /// Tags, and the digests of the manifests that they name.
+    tagged: BTreeMap<String, Digest>,
     arrived: BTreeMap<Digest, Arrived>,
-    /// Blobs that were not looked for because a manifest lists them.
-    trusted: Vec<&'a dyn Blob>,
-    manner: Manner,
+    /// Blobs that were not looked for, because a manifest lists them.
+    unchecked: Vec<&'a dyn Blob>,
+    quirks: Quirks,
+    /// Set when a blob failed: the others stop.
+    stop: AtomicBool,
     bytes_out: AtomicU64,
 }
 
@@ -74,33 +71,34 @@ impl<'a> Push<'a> {
         options: PushOptions,
         observer: &'a dyn Observer,
     ) -> Self {
-        let manner = Manner::new(options.chunk_size);
         Self {
             repository,
             options,
             observer,
             listed: BTreeMap::new(),
-            standing: BTreeMap::new(),
+            tagged: BTreeMap::new(),
             arrived: BTreeMap::new(),
-            trusted: Vec::new(),
-            manner,
+            unchecked: Vec::new(),
+            quirks: Quirks::default(),
+            stop: AtomicBool::new(false),
             bytes_out: AtomicU64::new(0),
         }
     }
 
-    /// Counts the blobs of a manifest that stands in the repository as being there: the registry
-    /// is not asked for each. Should it turn out that one is not, they are all looked for.
-    pub fn stands(&mut self, manifest: &Manifest) {
+    /// Takes the blobs of a manifest that the repository has for present: the registry is not asked
+    /// for each. Should it turn out that one is missing, they are all looked for.
+    pub fn assume_present(&mut self, manifest: &StoredManifest) {
         self.listed
             .extend(manifest.blobs().map(|blob| (blob.digest, blob.size)));
-        self.standing
+        self.tagged
             .insert(manifest.identifier.clone(), manifest.digest);
     }
 
     /// Brings these blobs into the repository, and tells how, in their order.
     ///
     /// # Errors
-    /// The first that occurs; what was on its way is then stopped.
+    ///
+    /// The first that occurs; the other uploads are then stopped.
     pub fn blobs(&mut self, blobs: &[&'a dyn Blob]) -> Result<Vec<Arrived>> {
         // Of several blobs with the same digest, the first is sent.
         let mut first: BTreeMap<Digest, usize> = BTreeMap::new();
@@ -118,11 +116,11 @@ impl<'a> Push<'a> {
                 Content::Unknown => todo.push(index),
             }
         }
-        for (index, arrived, trusted) in self.bring(blobs, &todo)? {
+        for (index, arrived, is_checked) in self.send_all(blobs, &todo)? {
             results[index] = Some(arrived);
             self.arrived.entry(arrived.digest).or_insert(arrived);
-            if trusted {
-                self.trusted.push(blobs[index]);
+            if !is_checked {
+                self.unchecked.push(blobs[index]);
             }
         }
         let all = blobs
@@ -140,24 +138,28 @@ impl<'a> Push<'a> {
         all.collect()
     }
 
-    /// Brings the blobs at these indices, on several threads.
-    fn bring(&self, blobs: &[&'a dyn Blob], todo: &[usize]) -> Result<Vec<(usize, Arrived, bool)>> {
+    /// Brings the blobs at these indices into the repository, on several threads.
+    fn send_all(
+        &self,
+        blobs: &[&'a dyn Blob],
+        todo: &[usize],
+    ) -> Result<Vec<(usize, Arrived, bool)>> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         let failure = Mutex::new(None);
         let work = || {
             while let Some(&index) = todo.get(next.fetch_add(1, Ordering::Relaxed)) {
-                if self.manner.stop.load(Ordering::Relaxed) {
+                if self.stop.load(Ordering::Relaxed) {
                     return;
                 }
-                match self.one(blobs[index]) {
-                    Ok((arrived, trusted)) => {
+                match self.send(blobs[index]) {
+                    Ok((arrived, is_checked)) => {
                         done.lock()
                             .unwrap_or_else(PoisonError::into_inner)
-                            .push((index, arrived, trusted));
+                            .push((index, arrived, is_checked));
                     }
                     Err(error) => {
-                        self.manner.stop.store(true, Ordering::Relaxed);
+                        self.stop.store(true, Ordering::Relaxed);
                         let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
                         if !matches!(error, Error::Stopped) {
                             failure.get_or_insert(error);
@@ -176,13 +178,14 @@ impl<'a> Push<'a> {
         });
         match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
-            None if self.manner.stop.load(Ordering::Relaxed) => Err(Error::Stopped),
+            None if self.stop.load(Ordering::Relaxed) => Err(Error::Stopped),
             None => Ok(done.into_inner().unwrap_or_else(PoisonError::into_inner)),
         }
     }
 
-    /// Brings one blob. Tells, too, whether it was taken for there without a look.
-    fn one(&self, blob: &'a dyn Blob) -> Result<(Arrived, bool)> {
+    /// Brings one blob into the repository. Tells, too, whether the registry itself said that it is
+    /// there.
+    fn send(&self, blob: &'a dyn Blob) -> Result<(Arrived, bool)> {
         let name = blob.name();
         let arrived = |digest, size, how| {
             let arrived = Arrived { digest, size, how };
@@ -193,30 +196,23 @@ impl<'a> Push<'a> {
         if let Content::Known { digest, size } = blob.content() {
             let listed = self.listed.get(&digest) == Some(&size);
             if listed || self.repository.has_blob(digest, size)? {
-                return Ok((arrived(digest, size, Arrival::Present), listed));
+                return Ok((arrived(digest, size, Arrival::Present), !listed));
             }
-            session = match self.mount(blob, digest)? {
-                Mount::Done => return Ok((arrived(digest, size, Arrival::Mounted), false)),
+            session = match self.mount(digest)? {
+                Mount::Done => return Ok((arrived(digest, size, Arrival::Mounted), true)),
                 Mount::Refused(session) => session,
             };
         }
         let meter = Meter::new(self.observer, &self.bytes_out, name.clone());
-        let upload = Upload {
-            repository: self.repository,
-            blob,
-            manner: &self.manner,
-            meter,
-            vain_streams: 0,
-            furthest: 0,
-        };
+        let upload = Upload::new(self.repository, blob, &self.quirks, &self.stop, meter);
         let (digest, size) = upload.run(session)?;
-        Ok((arrived(digest, size, Arrival::Sent), false))
+        Ok((arrived(digest, size, Arrival::Sent), true))
     }
 
     /// Asks the registry to take the blob over from another of its repositories.
-    fn mount(&self, blob: &dyn Blob, digest: Digest) -> Result<Mount> {
+    fn mount(&self, digest: Digest) -> Result<Mount> {
         let mut session = None;
-        for source in blob.mount_from().iter().chain(&self.options.mount_from) {
+        for source in &self.options.mount_from {
             if source == self.repository.name() {
                 continue;
             }
@@ -242,21 +238,23 @@ impl<'a> Push<'a> {
         Ok(Mount::Refused(session))
     }
 
-    /// Puts the image's manifest under `identifier`, a tag or its own digest. Where the very same
-    /// manifest [`stands`](Self::stands) under that tag, nothing is sent.
+    /// Puts the image's manifest under `identifier`, a tag or its own digest, and gives its digest.
+    /// Where that tag names the very same manifest ([`Self::assume_present`]), nothing is sent.
     ///
     /// # Errors
-    /// When a blob that it lists did not arrive in this push, or the registry refuses it.
-    pub fn manifest(&mut self, identifier: &str, media_type: &str, bytes: &[u8]) -> Result<Stored> {
+    ///
+    /// A blob that it lists did not arrive in this push, or the registry refuses it.
+    pub fn manifest(&mut self, identifier: &str, media_type: &str, bytes: &[u8]) -> Result<Digest> {
         let place = self
             .repository
             .place(format!("push of manifest {identifier}"));
-        let manifest = Manifest::read(identifier, media_type, bytes.to_vec()).map_err(|why| {
-            Error::Answer {
-                place: place.clone(),
-                why,
-            }
-        })?;
+        let manifest =
+            StoredManifest::read(identifier, media_type, bytes.to_vec()).map_err(|why| {
+                Error::Answer {
+                    place: place.clone(),
+                    why,
+                }
+            })?;
         let missing = manifest.blobs().find(|blob| {
             !is_foreign_layer(&blob.media_type) && !self.arrived.contains_key(&blob.digest)
         });
@@ -266,18 +264,15 @@ impl<'a> Push<'a> {
                 digest: missing.digest,
             });
         }
-        if self.standing.get(identifier) == Some(&manifest.digest) {
-            return Ok(Stored {
-                digest: manifest.digest,
-                subject_noted: false,
-            });
+        if self.tagged.get(identifier) == Some(&manifest.digest) {
+            return Ok(manifest.digest);
         }
         match self
             .repository
             .put_manifest(identifier, &manifest.media_type, bytes)
         {
-            Err(error) if error.has_code(&manifest::BLOB_UNKNOWN) && !self.trusted.is_empty() => {
-                self.distrust()?;
+            Err(error) if error.has_code(&BLOB_UNKNOWN) && !self.unchecked.is_empty() => {
+                self.check()?;
                 self.repository
                     .put_manifest(identifier, &manifest.media_type, bytes)
             }
@@ -285,10 +280,10 @@ impl<'a> Push<'a> {
         }
     }
 
-    /// Looks for every blob that was only said to be there, and sends those that are not.
-    fn distrust(&mut self) -> Result<()> {
+    /// Looks for every blob that was taken for present, and sends those that are missing.
+    fn check(&mut self) -> Result<()> {
         self.listed.clear();
-        let blobs = std::mem::take(&mut self.trusted);
+        let blobs = std::mem::take(&mut self.unchecked);
         for blob in &blobs {
             if let Content::Known { digest, .. } = blob.content() {
                 self.arrived.remove(&digest);

@@ -1,43 +1,54 @@
-//! What a push learns about how its registry takes blobs.
+//! What a push learns about how its registry takes blobs. All uploads of a push share it, so that
+//! each refusal is met once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The size of a piece once the registry has refused a blob as too large; it shrinks further if
-/// need be, to the limit.
+/// The size of a piece in bytes once the registry has refused a blob as too large; pieces shrink
+/// further if need be, to the smallest. Proxies are known to refuse 100 MB (Cloudflare), some 50 MB.
 const PIECE: u64 = 32 << 20;
+
+/// The limit that nginx has by itself. Whoever refuses this refuses most images' manifests as well.
 const SMALLEST_PIECE: u64 = 1 << 20;
 
-/// What the uploads of one push have in common.
-pub(crate) struct Manner {
-    /// Set when a blob failed: the others stop.
-    pub(crate) stop: AtomicBool,
-    /// Set when the registry takes no PATCH.
-    pub(crate) patch_refused: AtomicBool,
-    /// Set when something on the way does not know `Expect`.
-    pub(crate) expect_refused: AtomicBool,
+/// How one registry differs from the protocol.
+#[derive(Default)]
+pub(crate) struct Quirks {
+    no_patch: AtomicBool,
+    no_expect: AtomicBool,
     /// The largest request's body in bytes; 0 for no limit.
     piece: AtomicU64,
 }
 
-impl Manner {
-    pub(crate) fn new(piece: Option<u64>) -> Self {
-        Self {
-            stop: AtomicBool::new(false),
-            patch_refused: AtomicBool::new(false),
-            expect_refused: AtomicBool::new(false),
-            piece: AtomicU64::new(piece.unwrap_or(0)),
-        }
+impl Quirks {
+    /// Whether blobs can be sent by PATCH, in parts or without a length.
+    pub(crate) fn takes_patch(&self) -> bool {
+        !self.no_patch.load(Ordering::Relaxed)
     }
 
+    /// The registry refused a PATCH.
+    pub(crate) fn patch_refused(&self) {
+        self.no_patch.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether everything on the way knows `Expect: 100-continue`.
+    pub(crate) fn takes_expect(&self) -> bool {
+        !self.no_expect.load(Ordering::Relaxed)
+    }
+
+    /// `Expect` was refused. False if that was known, so that asking without it was no help.
+    pub(crate) fn expect_refused(&self) -> bool {
+        !self.no_expect.swap(true, Ordering::Relaxed)
+    }
+
+    /// The largest body of a request in bytes, where there is a limit.
     pub(crate) fn piece(&self) -> Option<u64> {
         Some(self.piece.load(Ordering::Relaxed)).filter(|piece| *piece > 0)
     }
 
-    /// Takes smaller pieces than the one of `tried` bytes; false if there are none.
-    pub(crate) fn shrink(&self, tried: Option<u64>) -> bool {
-        if self.patch_refused.load(Ordering::Relaxed)
-            || tried.is_some_and(|tried| tried <= SMALLEST_PIECE)
-        {
+    /// A body of so many bytes, or of unknown length, was too large: smaller pieces come next.
+    /// False if there are none.
+    pub(crate) fn too_large(&self, tried: Option<u64>) -> bool {
+        if !self.takes_patch() || tried.is_some_and(|tried| tried <= SMALLEST_PIECE) {
             return false;
         }
         let smaller = tried.map_or(PIECE, |tried| (tried / 4).clamp(SMALLEST_PIECE, PIECE));

@@ -8,7 +8,7 @@ use crate::auth::Party;
 use crate::client::Client;
 use crate::error::{Error, Place, Result};
 use crate::exchange::{Answer, Call};
-use crate::manifest::{ACCEPTED, Manifest};
+use crate::manifest::{ACCEPTED, StoredManifest};
 use crate::url::escape;
 
 /// What a repository is to be used for; tokens are asked for it.
@@ -28,15 +28,6 @@ pub struct Repository<'c> {
     name: String,
     base: Uri,
     scopes: Vec<String>,
-}
-
-/// What a push of a manifest brought.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
-    /// The manifest's digest.
-    pub digest: Digest,
-    /// Whether the registry took note of the manifest's `subject` (`OCI-Subject`).
-    pub subject_noted: bool,
 }
 
 /// The header in which registries name the digest of what they store or give.
@@ -127,8 +118,9 @@ impl<'c> Repository<'c> {
     /// The manifest or index under `identifier` (a tag or a digest); none if there is none.
     ///
     /// # Errors
-    /// When the registry cannot be asked, or its answer has another digest than it says.
-    pub fn manifest(&self, identifier: &str) -> Result<Option<Manifest>> {
+    ///
+    /// The registry cannot be asked, or its answer has another digest than it says.
+    pub fn manifest(&self, identifier: &str) -> Result<Option<StoredManifest>> {
         let place = self.place(format!("manifest {identifier}"));
         let mut call = self.call(
             Method::GET,
@@ -170,39 +162,31 @@ impl<'c> Repository<'c> {
             .header(header::CONTENT_TYPE)
             .unwrap_or_default()
             .to_owned();
-        Manifest::read(identifier, &media_type, answer.body)
+        StoredManifest::read(identifier, &media_type, answer.body)
             .map(Some)
             .map_err(|why| Error::Answer { place, why })
     }
 
-    /// The digest under `identifier`, without its manifest; none if there is none, or if the
-    /// registry does not say.
-    ///
-    /// # Errors
-    /// When the registry cannot be asked.
-    pub fn manifest_digest(&self, identifier: &str) -> Result<Option<Digest>> {
-        let place = self.place(format!("manifest {identifier}"));
-        let mut call = self.call(
-            Method::HEAD,
-            &format!("manifests/{}", segment(identifier)),
-            place.clone(),
-        )?;
-        call.headers.push((header::ACCEPT, ACCEPTED.join(", ")));
-        let answer = self.client.answer(&call, None)?;
-        match answer.status.as_u16() {
-            200 => named_digest(&answer, &place),
-            404 => Ok(None),
-            _ => Err(answer.refused(&place)),
-        }
-    }
-
     /// Puts a manifest or index under `identifier`: a tag, or its own digest for one without a tag.
+    /// Gives its digest.
     ///
     /// Everything that it lists must be there; [`crate::Push::manifest`] sees to that.
     ///
     /// # Errors
-    /// When the registry refuses it, or stores something else.
-    pub fn put_manifest(&self, identifier: &str, media_type: &str, bytes: &[u8]) -> Result<Stored> {
+    ///
+    /// The registry refuses it, or stores something else.
+    pub fn put_manifest(&self, identifier: &str, media_type: &str, bytes: &[u8]) -> Result<Digest> {
+        self.store_manifest(identifier, media_type, bytes)?;
+        Ok(Digest::of(bytes))
+    }
+
+    /// The same; gives the registry's answer.
+    pub(crate) fn store_manifest(
+        &self,
+        identifier: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Answer> {
         let place = self.place(format!("push of manifest {identifier}"));
         let mut call = self.call(
             Method::PUT,
@@ -215,12 +199,8 @@ impl<'c> Repository<'c> {
         if !answer.status.is_success() {
             return Err(answer.refused(&place));
         }
-        let digest = Digest::of(bytes);
-        self.expect_digest(&answer, &place, digest)?;
-        Ok(Stored {
-            digest,
-            subject_noted: answer.headers.contains_key("oci-subject"),
-        })
+        self.expect_digest(&answer, &place, Digest::of(bytes))?;
+        Ok(answer)
     }
 
     /// Whether the blob is there, by the registry's own word.

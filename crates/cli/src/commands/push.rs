@@ -14,8 +14,8 @@ use anyhow::{Context, Result};
 use image::oci::{Documents, LayerBlobs};
 use oci::{Digest, Platform, Reference, media_type};
 use registry::{
-    Access, Blob, Bytes, Client, Content, Document, Event, Manifest, Observer, Push, PushOptions,
-    Repository,
+    Access, Blob, Bytes, Client, Content, Document, Event, Observer, Push, PushOptions, Repository,
+    StoredManifest,
 };
 
 use crate::args::{self, PushArgs};
@@ -114,7 +114,6 @@ impl PushRun<'_> {
                 .jobs
                 .map_or(PushOptions::default().jobs, usize::from),
             mount_from: self.sources(first, others),
-            chunk_size: None,
         };
         let progress = Watcher {
             progress: PushProgress::new(self.args.quiet, self.blobs.len() + 1),
@@ -130,8 +129,8 @@ impl PushRun<'_> {
                 })
                 .collect();
             let mut push = Push::new(&repository, options, &progress);
-            for manifest in self.standing(&repository, target)? {
-                push.stands(&manifest);
+            for manifest in self.existing(&repository, target)? {
+                push.assume_present(&manifest);
                 self.recall(&manifest);
             }
             self.recall_previous(target)?;
@@ -163,8 +162,12 @@ impl PushRun<'_> {
         sources
     }
 
-    /// The images that stand in the repository, under the names that are pushed to or were named.
-    fn standing(&self, repository: &Repository<'_>, target: &Target) -> Result<Vec<Manifest>> {
+    /// The images that the repository has under the names that are pushed to, or that were named.
+    fn existing(
+        &self,
+        repository: &Repository<'_>,
+        target: &Target,
+    ) -> Result<Vec<StoredManifest>> {
         let in_repository = |other: &&Reference| {
             other.registry() == target.references[0].registry()
                 && other.repository() == target.references[0].repository()
@@ -184,7 +187,7 @@ impl PushRun<'_> {
     }
 
     /// The image under a name: of several platforms, that of ours.
-    fn image(&self, repository: &Repository<'_>, name: &str) -> Result<Option<Manifest>> {
+    fn image(&self, repository: &Repository<'_>, name: &str) -> Result<Option<StoredManifest>> {
         let manifest = match repository.manifest(name) {
             // What cannot be understood is replaced.
             Err(registry::Error::Answer { .. }) => None,
@@ -207,7 +210,7 @@ impl PushRun<'_> {
     }
 
     /// Learns from an image what our layers are.
-    fn recall(&self, manifest: &Manifest) {
+    fn recall(&self, manifest: &StoredManifest) {
         if let Document::Image { layers, .. } = &manifest.document
             && !self.args.cache.no_cache
         {

@@ -8,26 +8,39 @@ use crate::url::resolve;
 
 /// An upload that the registry has opened.
 pub(crate) struct Session {
-    pub(crate) uri: Uri,
+    pub(super) uri: Uri,
     /// Bytes that are there.
-    pub(crate) offset: u64,
+    pub(super) offset: u64,
     /// Whether it was gone on with after a broken connection.
-    pub(crate) resumed: bool,
+    pub(super) resumed: bool,
 }
 
 impl Session {
-    /// The session that an answer opened or went on with.
+    /// The session that an answer opened.
+    ///
+    /// # Errors
+    ///
+    /// The answer does not say where it is.
     pub(crate) fn of(answer: &Answer, place: &Place) -> Result<Self> {
+        let location = answer.header(header::LOCATION);
         Ok(Self {
-            uri: location(answer.header(header::LOCATION), &answer.uri, place)?,
+            uri: absolute(location, &answer.uri, place)?,
             offset: 0,
             resumed: false,
         })
     }
+
+    /// Goes on at the address that an answer gives, if it gives one.
+    pub(super) fn follow(&mut self, answer: &Answer, place: &Place) -> Result<()> {
+        if let Some(next) = answer.header(header::LOCATION) {
+            self.uri = absolute(Some(next), &answer.uri, place)?;
+        }
+        Ok(())
+    }
 }
 
-pub(crate) fn location(header: Option<&str>, base: &Uri, place: &Place) -> Result<Uri> {
-    header
+fn absolute(location: Option<&str>, base: &Uri, place: &Place) -> Result<Uri> {
+    location
         .and_then(|location| resolve(base, location))
         .ok_or_else(|| Error::Answer {
             place: place.clone(),
@@ -35,10 +48,15 @@ pub(crate) fn location(header: Option<&str>, base: &Uri, place: &Place) -> Resul
         })
 }
 
+/// The number of bytes that an answer says are there.
+pub(super) fn bytes_there(answer: &Answer) -> Option<u64> {
+    answer.header(header::RANGE).and_then(range_end)
+}
+
 /// The number of bytes that the `Range` of an upload tells: `0-1023`, or `bytes=0-1023`.
 ///
 /// `0-0` stands for one byte or for none, depending on the registry; so it says nothing.
-pub(crate) fn bytes_there(range: &str) -> Option<u64> {
+pub(super) fn range_end(range: &str) -> Option<u64> {
     let range = range.trim();
     let (first, last) = range
         .strip_prefix("bytes=")
@@ -67,7 +85,7 @@ mod tests {
             ("", None),
             ("5", None),
         ] {
-            assert_eq!(bytes_there(range), bytes, "{range}");
+            assert_eq!(range_end(range), bytes, "{range}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A registry for what a real one will not do on demand: it fails as it is told to.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
@@ -45,6 +45,22 @@ struct Rule {
     fault: Fault,
 }
 
+/// How a registry answers who asks for referrers.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Referrers {
+    /// 404: the API is not known.
+    #[default]
+    Unknown,
+    /// 303 to a page for people, as GHCR does.
+    Page,
+    /// An empty list, whatever came.
+    Empty,
+    /// What came, one a page.
+    Listed,
+    /// The same, without types of artifacts.
+    WithoutTypes,
+}
+
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) blobs: BTreeMap<Digest, Vec<u8>>,
@@ -74,8 +90,15 @@ pub(crate) struct State {
     pub(crate) forgets: bool,
     /// After the next manifest under this tag, someone else puts these bytes there.
     pub(crate) overwrite: Option<(String, Vec<u8>)>,
-    /// Where the referrers API is known: what it lists.
-    pub(crate) referrers: Option<Vec<Value>>,
+    /// How the referrers API answers.
+    pub(crate) referrers: Referrers,
+    /// Manifests that came with a subject.
+    artifacts: Vec<Value>,
+    /// A request whose body does not begin while so many bytes of others arrive is closed, as
+    /// proxies do after a minute; counted in bytes rather than by the clock.
+    pub(crate) idle: Option<usize>,
+    /// Requests that were closed so.
+    pub(crate) closed_idle: usize,
     /// Ranges of blobs are not known.
     pub(crate) no_ranges: bool,
 }
@@ -201,6 +224,9 @@ impl Double {
                 None => stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?,
             }
         }
+        if !self.wait_for_body(request, reader, stream)? {
+            return Ok(false);
+        }
         let most = match fault {
             Some(Fault::BreakInBody(bytes)) => bytes,
             _ => usize::MAX,
@@ -248,6 +274,37 @@ impl Double {
             _ => {}
         }
         send(stream, request, &reply, None)?;
+        Ok(true)
+    }
+
+    /// Waits for the first byte of the body. False if the request was idle for too long.
+    fn wait_for_body(
+        &self,
+        request: &Request,
+        reader: &mut BufReader<TcpStream>,
+        stream: &TcpStream,
+    ) -> io::Result<bool> {
+        let before = self.state().received;
+        let idle = self.state().idle;
+        let Some(idle) = idle.filter(|_| request.headers.contains_key("transfer-encoding")) else {
+            return Ok(true);
+        };
+        let timeout = stream.read_timeout()?;
+        stream.set_read_timeout(Some(Duration::from_millis(1)))?;
+        while let Err(error) = reader.fill_buf() {
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+            ) {
+                return Err(error);
+            }
+            let mut state = self.state();
+            if state.received - before >= idle {
+                state.closed_idle += 1;
+                return Ok(false);
+            }
+        }
+        stream.set_read_timeout(timeout)?;
         Ok(true)
     }
 
@@ -392,27 +449,53 @@ impl Double {
                     state.tags.extend(overwrite);
                 }
                 let reply = Reply::new(201).with("Docker-Content-Digest", digest);
-                match (&mut state.referrers, document.get("subject")) {
-                    (Some(referrers), Some(subject)) => {
-                        let kind = &document["artifactType"];
-                        referrers.push(json!({"digest": digest, "size": 1, "artifactType": kind}));
+                let is_listed =
+                    matches!(state.referrers, Referrers::Listed | Referrers::WithoutTypes);
+                match document.get("subject").filter(|_| is_listed) {
+                    Some(subject) => {
+                        let mut entry = json!({"digest": digest, "size": 1});
+                        if state.referrers == Referrers::Listed {
+                            entry["artifactType"] = document["artifactType"].clone();
+                        }
+                        state.artifacts.push(entry);
                         reply.with("OCI-Subject", &subject["digest"])
                     }
-                    _ => reply,
+                    None => reply,
                 }
             }
-            ("GET", ["v2", _, "referrers", _]) if state.referrers.is_some() => {
-                let body = json!({"manifests": state.referrers})
-                    .to_string()
-                    .into_bytes();
-                Reply {
-                    body,
-                    ..Reply::new(200)
-                }
-            }
+            ("GET", ["v2", _, "referrers", _]) => referrers(&state, request),
+            ("GET", ["people"]) => Reply {
+                body: b"<html>Hello</html>".to_vec(),
+                ..Reply::new(200).with("Content-Type", "text/html")
+            },
             _ => Reply::new(404),
         }
     }
+}
+
+fn referrers(state: &State, request: &Request) -> Reply {
+    let at = request
+        .query
+        .get("page")
+        .map_or(0, |page| page.parse().unwrap());
+    let page: &[Value] = match state.referrers {
+        Referrers::Unknown => return Reply::error(404, "NOT_FOUND"),
+        Referrers::Page => return Reply::new(303).with("Location", "/people"),
+        Referrers::Empty => &[],
+        Referrers::Listed | Referrers::WithoutTypes => {
+            state.artifacts.get(at..).unwrap_or_default()
+        }
+    };
+    let index = json!({"schemaVersion": 2, "manifests": page.iter().take(1).collect::<Vec<_>>()});
+    let reply = Reply {
+        body: index.to_string().into_bytes(),
+        ..Reply::new(200).with("Content-Type", oci::media_type::INDEX)
+    };
+    if page.len() < 2 {
+        return reply;
+    }
+    let next = format!("<{}?page={}>; rel=\"next\"", request.path, at + 1);
+    reply.with("Link", next)
 }
 
 fn upload(state: &mut State, method: &str, id: usize, request: &Request, body: Vec<u8>) -> Reply {

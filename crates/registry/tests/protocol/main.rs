@@ -5,8 +5,11 @@
 mod double;
 mod faults;
 mod http;
+mod limiting;
 mod proxies;
 mod pulls;
 mod pushes;
 mod real;
+mod referrers;
 mod support;
+mod turns;

@@ -3,7 +3,7 @@
 use std::io::{Read, Write as _};
 
 use oci::{Descriptor, Digest, Platform, Reference, media_type};
-use registry::{Access, Blob, Client, Document, Error, Push, PushOptions, RemoteBlob, Repository};
+use registry::{Access, Client, Document, Error, Push, PushOptions, Repository};
 use serde_json::{Value, json};
 
 use crate::double::{Double, Fault};
@@ -99,34 +99,11 @@ fn a_manifest_is_read_whole_or_not_at_all() {
         .unwrap()
         .unwrap();
     assert_eq!(again.bytes, manifest.bytes);
-    assert_eq!(
-        repository.manifest_digest("v1").unwrap(),
-        Some(manifest.digest)
-    );
-    assert_eq!(repository.manifest_digest("v2").unwrap(), None);
     for fault in [Fault::WrongDigest, Fault::WrongBytes] {
         double.fail("GET", "/manifests/", 1, fault);
         let error = repository.manifest("v1").unwrap_err();
         assert!(matches!(error, Error::DigestMismatch { .. }), "{error}");
     }
-}
-
-#[test]
-fn blobs_are_copied_from_another_registry_or_mounted_within_one() {
-    let (from, digest, bytes) = with_blob(500_000);
-    let (to, client) = (Double::start(), client());
-    let source = repository(&client, &from);
-    let copied = RemoteBlob::new(&source, digest, 500_000, &to.address);
-    assert!(copied.mount_from().is_empty());
-    assert_eq!(
-        RemoteBlob::new(&source, digest, 500_000, &from.address).mount_from(),
-        ["app"]
-    );
-    from.fail("GET", "/blobs/", 1, Fault::BreakInAnswer(200_000));
-    to.fail("PUT", "/blobs/", 1, Fault::BreakInBody(300_000));
-    push(&to, &client, PushOptions::default(), &[&copied]).unwrap();
-    assert!(to.stands("v1"));
-    assert_eq!(to.state().blobs[&digest], bytes);
 }
 
 /// Pushes an image for this architecture without a tag.
@@ -139,19 +116,9 @@ fn platform_image(client: &Client, double: &Double, architecture: &str) -> Descr
     let digest = Digest::of(&bytes);
     push.manifest(&digest.to_string(), media_type::MANIFEST, &bytes)
         .unwrap();
-    let platform = Platform {
-        os: "linux".to_owned(),
-        architecture: architecture.to_owned(),
-        variant: None,
-        os_version: None,
-    };
     Descriptor {
-        media_type: media_type::MANIFEST.to_owned(),
-        digest,
-        size: bytes.len() as u64,
-        artifact_type: None,
-        platform: Some(platform),
-        annotations: Default::default(),
+        platform: Some(Platform::linux(architecture)),
+        ..Descriptor::of(media_type::MANIFEST, &bytes)
     }
 }
 
@@ -245,62 +212,6 @@ fn an_index_that_someone_else_wrote_in_between_is_written_again() {
     double.state().overwrite = Some(("v1".to_owned(), before));
     repository.put_in_index("v1", &images[1]).unwrap();
     assert_eq!(architectures(&repository, "v1"), ["amd64", "arm64"]);
-}
-
-#[test]
-fn artifacts_are_found_beside_their_image() {
-    for api in [false, true] {
-        let double = Double::start();
-        double.state().referrers = api.then(Vec::new);
-        artifacts(&double);
-        assert_eq!(
-            double
-                .state()
-                .tags
-                .keys()
-                .any(|tag| tag.starts_with("sha256-")),
-            !api
-        );
-    }
-}
-
-fn artifacts(double: &Double) {
-    let client = client();
-    push(double, &client, ONE_JOB(), &[&Made::known(1, 10)]).unwrap();
-    let repository = repository(&client, double);
-    let subject = repository.manifest("v1").unwrap().unwrap();
-    assert!(
-        repository
-            .referrers(subject.digest, "application/x-memory")
-            .unwrap()
-            .is_empty()
-    );
-    let config = subject.blobs().next().unwrap().clone();
-    for (kind, note) in [
-        ("application/x-memory", "one"),
-        ("application/x-memory", "two"),
-        ("application/x-other", "three"),
-    ] {
-        let artifact = json!({
-            "schemaVersion": 2, "mediaType": media_type::MANIFEST, "artifactType": kind, "config": config, "layers": [],
-            "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.bytes.len()},
-            "annotations": {"note": note},
-        });
-        repository
-            .put_referrer(media_type::MANIFEST, artifact.to_string().as_bytes())
-            .unwrap();
-    }
-    let found = repository
-        .referrers(subject.digest, "application/x-memory")
-        .unwrap();
-    let notes = found.iter().map(|found| {
-        let artifact = repository
-            .manifest(&found.digest.to_string())
-            .unwrap()
-            .unwrap();
-        artifact.annotations["note"].clone()
-    });
-    assert_eq!(notes.collect::<Vec<_>>(), ["one", "two"]);
 }
 
 #[test]

