@@ -8,7 +8,7 @@ use nix_compat::tree::{TreeError, Trees, Visit};
 use serde_json::Value;
 
 use crate::base::{BaseImage, BaseLayer};
-use crate::root::RootTree;
+use crate::root_links::RootLinks;
 use crate::sink::{CopyError, Sink};
 use crate::tar::{Kind, LayerTar, TarRules};
 use crate::time::Timestamp;
@@ -75,7 +75,7 @@ pub enum Root {
         diff_id: Option<Digest>,
     },
     /// Links to what is in store paths.
-    Links(RootTree),
+    Links(RootLinks),
 }
 
 /// One layer of an image.
@@ -176,7 +176,7 @@ impl Layer<'_> {
                 }
                 Ok(tar.finish()?.1)
             }
-            Self::Root(Root::Links(root)) => Ok(root.write(sink, rules)?.1),
+            Self::Root(Root::Links(root)) => Ok(root.write_layer(sink, rules)?.1),
             Self::Root(Root::Tar { file: path, .. }) => {
                 let read = |source| Error::RootLayer {
                     path: path.clone(),

@@ -199,7 +199,7 @@ mod tests {
 
     use super::*;
     use crate::docker_archive::{self, Observer, Options, Summary};
-    use crate::root::RootTree;
+    use crate::root_links::RootLinks;
     use crate::sink::WriteSink;
     use crate::tar::{Owner, TarRules};
     use crate::time::Timestamp;
@@ -270,7 +270,7 @@ mod tests {
             },
             base: None,
             store_layers: (0..LAYERS).map(layer).collect(),
-            root: Root::Links(RootTree::default()),
+            root: Root::Links(RootLinks::default()),
             repo_tags: vec!["x:y".to_owned()],
         }
     }

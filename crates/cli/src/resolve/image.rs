@@ -83,14 +83,7 @@ impl ResolvedImage {
         let Planned { closure, plan, .. } =
             Planned::of_packages(settings, paths, &store, base.as_ref())?;
         let root = store.link(&closure.roots)?;
-        let warnings = root.conflicts().iter().map(|conflict| {
-            format!(
-                "{} is left out of the image's root: {} has the same name",
-                String::from_utf8_lossy(&conflict.dropped),
-                String::from_utf8_lossy(&conflict.kept)
-            )
-        });
-        let warnings = warnings.collect();
+        let warnings = root.left_out().iter().map(ToString::to_string).collect();
         let label = plan_label::label(&plan)?.map(|text| (plan_label::LABEL.to_owned(), text));
         let labels: Vec<(String, String)> = label.into_iter().collect();
         let default_name = image_name::of_packages(&closure.roots);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::base::{BaseImage, Inherit, merge_env};
-use image::root::RootTree;
+use image::root_links::RootLinks;
 use serde_json::{Map, Value, json};
 
 use crate::files;
@@ -41,7 +41,7 @@ impl ConfigSettings {
     /// programs is meant.
     pub fn resolve(
         &self,
-        root: &RootTree,
+        root: &RootLinks,
         base: Option<&BaseImage>,
         labels: &[(String, String)],
     ) -> Result<Value> {
@@ -98,7 +98,7 @@ fn insert(config: &mut Map<String, Value>, key: &str, name: &str, value: Value) 
     Ok(())
 }
 
-fn default_command(root: &RootTree) -> Result<String, UsageError> {
+fn default_command(root: &RootLinks) -> Result<String, UsageError> {
     let program = root.default_program();
     program
         .map(|name| format!("/bin/{name}"))

@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use image::root::RootTree;
+use image::root_links::{Package, RootLinks};
 use nix_compat::signature::PublicKey;
 use nix_compat::tree::{TreeError, Trees};
 use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};
@@ -116,8 +116,9 @@ impl Store {
     }
 
     /// Links the trees of some paths into one.
-    pub fn link(&self, paths: &[StorePath]) -> Result<RootTree, TreeError> {
-        self.with_outlines(|trees| RootTree::link(trees, paths))
+    pub fn link(&self, paths: &[StorePath]) -> Result<RootLinks, TreeError> {
+        let packages: Vec<Package> = paths.iter().cloned().map(Package::from).collect();
+        self.with_outlines(|trees| RootLinks::link(trees, self.store_dir(), &packages))
     }
 
     /// The closure of some paths, in the order of the paths.
