@@ -92,8 +92,11 @@ impl<'de> Deserialize<'de> for Digest {
 
 /// A writer that keeps nothing but the digest and the length of what it is given.
 ///
-/// The SHA-256 is `ring`'s: with the processor's SHA instructions it is as fast as any other, and
-/// without them about twice as fast as portable code.
+/// The SHA-256 is `sha2`'s, which finds the instructions for SHA-256 of x86 and ARM when the program
+/// runs. With them no other is faster: to stream an image of 1 GB takes 1.11 s of processor time, as
+/// with `ring`. Without them it hashes 385 MB/s, where the vector code of OpenSSL and `ring` has about
+/// 520: there many layers at once are hashed in lanes, and only lone streams (blobs on their way to a
+/// registry, NARs from a cache) pay the difference.
 #[derive(Clone)]
 pub struct DigestWriter {
     sha256: Sha256,

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use crate::kernel::K;
-use crate::{Block, Message, State};
+use crate::message::{Block, Message, State};
 
 pub(super) const WIDTH: usize = 16;
 

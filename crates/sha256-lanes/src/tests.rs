@@ -1,7 +1,8 @@
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::*;
+use crate::lanes::Lanes;
+use crate::message::{Message, State, padding};
 
 /// A message on its way through a lane.
 struct Running {

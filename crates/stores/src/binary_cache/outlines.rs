@@ -9,9 +9,9 @@ use std::sync::PoisonError;
 use nix_compat::StorePath;
 use nix_compat::nar::Node;
 use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
-use sha2::{Digest, Sha256};
 
-use super::{BinaryCaches, Failed};
+use super::caches::{BinaryCaches, Failed};
+use super::outline_digest::OutlineDigest;
 
 /// Trees without contents: see [`BinaryCaches::outlines`].
 #[derive(Debug, Clone, Copy)]
@@ -19,9 +19,12 @@ pub struct Outlines<'a> {
     caches: &'a BinaryCaches,
 }
 
-impl<'a> Outlines<'a> {
-    pub(super) fn new(caches: &'a BinaryCaches) -> Self {
-        Self { caches }
+impl BinaryCaches {
+    /// The caches' trees without their files' contents: from a cache's listings, where it has them,
+    /// else from the NARs. To ask for contents is an error. A listing is a cache's word alone; that
+    /// the NAR of the same path holds the same tree is seen when it is visited.
+    pub fn outlines(&self) -> Outlines<'_> {
+        Outlines { caches: self }
     }
 }
 
@@ -31,7 +34,7 @@ impl Trees for Outlines<'_> {
         let Some(listing) = listing.map_err(|error| Failed::Cache(error).of(path))? else {
             return self.caches.visit(path, &mut WithoutContents(visitor));
         };
-        let mut visitor = Outlined::new(visitor);
+        let mut visitor = OutlineDigest::new(visitor);
         let root = path.as_str().as_bytes();
         for entry in listing.entries() {
             // Names of a listing are UTF-8, for which the order of bytes is that of visitors.
@@ -90,56 +93,5 @@ impl Contents for SizeOnly {
             io::ErrorKind::Unsupported,
             why,
         )))
-    }
-}
-
-/// Passes a tree on, and takes a digest of all but the files' contents.
-pub(super) struct Outlined<'a> {
-    visitor: &'a mut dyn Visit,
-    digest: Sha256,
-}
-
-impl<'a> Outlined<'a> {
-    pub(super) fn new(visitor: &'a mut dyn Visit) -> Self {
-        Self {
-            visitor,
-            digest: Sha256::new(),
-        }
-    }
-
-    /// Equal for equal trees.
-    pub(super) fn finish(self) -> Vec<u8> {
-        self.digest.finalize().to_vec()
-    }
-
-    fn entry(&mut self, kind: u8, number: u64, path: &[u8]) {
-        self.digest.update([kind]);
-        for number in [number, path.len() as u64] {
-            self.digest.update(number.to_le_bytes());
-        }
-        self.digest.update(path);
-    }
-}
-
-impl Visit for Outlined<'_> {
-    fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
-        self.entry(b'd', 0, path);
-        self.visitor.directory(path)
-    }
-
-    fn file(
-        &mut self,
-        path: &[u8],
-        executable: bool,
-        contents: &mut dyn Contents,
-    ) -> Result<(), TreeError> {
-        self.entry(if executable { b'x' } else { b'f' }, contents.size(), path);
-        self.visitor.file(path, executable, contents)
-    }
-
-    fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
-        self.entry(b'l', target.len() as u64, path);
-        self.digest.update(target);
-        self.visitor.symlink(path, target)
     }
 }
