@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use data_encoding::BASE64;
+use net::basic;
 use serde::Deserialize;
 
 use crate::credentials::{Credential, Credentials, Found};
@@ -262,14 +262,6 @@ impl Authenticator {
         asks.tokens.insert(party.scopes.to_vec(), token);
         Ok(Some(header))
     }
-}
-
-/// The header of Basic authentication (RFC 7617).
-pub(crate) fn basic(user: &str, password: &str) -> String {
-    format!(
-        "Basic {}",
-        BASE64.encode(format!("{user}:{password}").as_bytes())
-    )
 }
 
 #[cfg(test)]

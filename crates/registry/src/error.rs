@@ -170,14 +170,9 @@ pub enum Error {
         name: String,
     },
 
-    /// A file of certificates is not usable.
-    #[error("{}: cannot use these certificates: {why}; a PEM file with at least one is needed", path.display())]
-    Certificates {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        why: String,
-    },
+    /// No registry can be reached with these settings.
+    #[error(transparent)]
+    Connection(#[from] net::Error),
 
     /// A file of credentials is not usable.
     #[error("{}: cannot read credentials: {why}; mend or remove the file", path.display())]
@@ -199,15 +194,6 @@ pub enum Error {
         why: String,
         /// The file that names it.
         path: PathBuf,
-    },
-
-    /// The environment names a proxy of another kind.
-    #[error(
-        "the proxy {proxy} speaks SOCKS, which is not supported; set HTTPS_PROXY to an HTTP proxy"
-    )]
-    Proxy {
-        /// Its address.
-        proxy: String,
     },
 
     /// Work that was given up because another blob of the same push failed.

@@ -2,17 +2,17 @@
 
 use std::io::{self, Read};
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::Duration;
 
+use net::{Retry, basic, is_passing_status, may_pass, retry_after};
 use serde::Deserialize;
 use ureq::http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, Uri, header};
 use ureq::{Body, SendBody};
 
-use crate::auth::{Challenge, Party, TokenAnswer, TokenRequest, basic};
-use crate::client::{Client, Retry};
+use crate::auth::{Challenge, Party, TokenAnswer, TokenRequest};
 use crate::credentials::Credential;
 use crate::error::{Error, Place, Result, printable};
+use crate::transport::Transport;
 use crate::url::{escape, resolve, same_origin, with_query};
 
 /// No document of the protocol is larger. Registries refuse manifests above 4 MiB.
@@ -56,18 +56,16 @@ pub(crate) enum Trouble {
 }
 
 /// Counts attempts and waits between them.
-pub(crate) struct Attempts<'a> {
-    retry: &'a Retry,
-    failed: u32,
+pub(crate) struct Attempts {
+    failures: net::Attempts,
     redirects: u32,
     refused: u32,
 }
 
-impl<'a> Attempts<'a> {
-    pub(crate) fn new(retry: &'a Retry) -> Self {
+impl Attempts {
+    pub(crate) fn new(retry: Retry) -> Self {
         Self {
-            retry,
-            failed: 0,
+            failures: net::Attempts::new(retry),
             redirects: 0,
             refused: 0,
         }
@@ -75,7 +73,9 @@ impl<'a> Attempts<'a> {
 
     /// Something got across: what failed before does not count any more.
     pub(crate) fn progressed(&mut self) {
-        *self = Self::new(self.retry);
+        self.failures.progressed();
+        self.redirects = 0;
+        self.refused = 0;
     }
 
     /// Waits before the next attempt. Gives the new address if the trouble was a redirect.
@@ -103,30 +103,24 @@ impl<'a> Attempts<'a> {
             }
             Trouble::Passing { mut error, wait } => {
                 self.refused = 0;
-                self.failed += 1;
-                if self.failed >= self.retry.attempts {
+                if !self.failures.wait(wait) {
                     if let Error::Transport { attempts, .. } | Error::Status { attempts, .. } =
                         &mut error
                     {
-                        *attempts = self.failed;
+                        *attempts = self.failures.failed();
                     }
                     return Err(error);
                 }
-                let doubled = self
-                    .retry
-                    .first_wait
-                    .saturating_mul(1 << (self.failed - 1).min(16));
-                thread::sleep(wait.unwrap_or(doubled).min(self.retry.longest_wait));
                 Ok(None)
             }
         }
     }
 }
 
-impl Client {
+impl Transport {
     /// Asks until an answer is there that says something, and reads it to its end.
     pub(crate) fn answer(&self, call: &Call<'_>, body: Option<&[u8]>) -> Result<Answer> {
-        let mut attempts = Attempts::new(&self.options.retry);
+        let mut attempts = Attempts::new(self.retry);
         loop {
             let (response, uri) = self.respond(call, body, &mut attempts)?;
             let (parts, mut content) = response.into_parts();
@@ -161,7 +155,7 @@ impl Client {
         &self,
         call: &Call<'_>,
         body: Option<&[u8]>,
-        attempts: &mut Attempts<'_>,
+        attempts: &mut Attempts,
     ) -> Result<(Response<Body>, Uri)> {
         let mut uri = call.uri.clone();
         loop {
@@ -186,7 +180,7 @@ impl Client {
         uri: &Uri,
         body: Option<&mut dyn Read>,
         length: Option<u64>,
-        attempts: &Attempts<'_>,
+        attempts: &Attempts,
     ) -> Result<Response<Body>, Trouble> {
         let authorization = match call.party {
             Some((party, base)) if same_origin(base, uri) => self
@@ -205,7 +199,7 @@ impl Client {
         if let Some(length) = length {
             request = request.header(header::CONTENT_LENGTH, length);
         }
-        let agent = self.agent_for(uri);
+        let agent = self.agents.agent(uri);
         let response = match body {
             Some(body) => request
                 .body(SendBody::from_reader(body))
@@ -224,7 +218,7 @@ impl Client {
             (401, Some((party, base))) if same_origin(base, uri) => {
                 self.unauthorized(call, party, response, authorization.as_deref(), attempts)
             }
-            (408 | 429 | 500 | 502 | 503 | 504, _) => {
+            (status, _) if is_passing_status(status) => {
                 let wait = retry_after(response.headers());
                 Err(Trouble::Passing {
                     error: refused(&call.place, response),
@@ -252,7 +246,7 @@ impl Client {
         party: Party<'_>,
         response: Response<Body>,
         sent: Option<&str>,
-        attempts: &Attempts<'_>,
+        attempts: &Attempts,
     ) -> Result<Response<Body>, Trouble> {
         let headers = response.headers().get_all(header::WWW_AUTHENTICATE);
         let challenge = Challenge::among(headers.iter().filter_map(|value| value.to_str().ok()));
@@ -368,39 +362,28 @@ impl Client {
     /// Whether a connection that failed is worth another attempt.
     fn judge(&self, place: &Place, uri: &Uri, error: ureq::Error) -> Trouble {
         let host = uri.authority().map_or("", |authority| authority.as_str());
-        let first = !self.answered.load(Ordering::Relaxed);
         let https = uri.scheme_str() == Some("https");
-        let (passing, why) = match &error {
-            ureq::Error::HostNotFound => (
-                !first,
-                format!("no address is known for {host}: check the name, and the network"),
+        let passing = may_pass(&error, self.answered.load(Ordering::Relaxed));
+        let why = match &error {
+            ureq::Error::HostNotFound => {
+                format!("no address is known for {host}: check the name, and the network")
+            }
+            ureq::Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
+                format!("{host} refuses connections: check the port, and that the registry runs")
+            }
+            ureq::Error::Io(io) if io.kind() == io::ErrorKind::InvalidData && https => format!(
+                "no TLS with {host}: {io}; give its CA file, or allow plain HTTP if it has none"
             ),
-            ureq::Error::Io(io) if io.kind() == io::ErrorKind::ConnectionRefused => (
-                !first,
-                format!("{host} refuses connections: check the port, and that the registry runs"),
-            ),
-            ureq::Error::Io(io) if io.kind() == io::ErrorKind::InvalidData && https => (
-                !first,
-                format!(
-                    "no TLS with {host}: {io}; give its CA file, or allow plain HTTP if it has none"
-                ),
-            ),
-            ureq::Error::Rustls(tls) => (
-                !first,
-                format!("no TLS with {host}: {tls}; give its CA file"),
-            ),
-            ureq::Error::Io(io) => (true, format!("the connection to {host} broke: {io}")),
-            ureq::Error::Timeout(_) => (
-                true,
-                format!("{host} was silent for {:?}", self.options.timeout),
-            ),
+            ureq::Error::Rustls(tls) => format!("no TLS with {host}: {tls}; give its CA file"),
+            ureq::Error::Io(io) => format!("the connection to {host} broke: {io}"),
+            ureq::Error::Timeout(_) => format!("{host} was silent for {:?}", self.timeout),
             ureq::Error::Protocol(_) | ureq::Error::BodyStalled => {
-                (true, format!("{host} does not speak HTTP: {error}"))
+                format!("{host} does not speak HTTP: {error}")
             }
             ureq::Error::ConnectionFailed | ureq::Error::ConnectProxyFailed(_) => {
-                (true, format!("no connection to {host}: {error}"))
+                format!("no connection to {host}: {error}")
             }
-            _ => (false, format!("{host}: {error}")),
+            _ => format!("{host}: {error}"),
         };
         let error = transport(place, why);
         if passing {
@@ -482,16 +465,4 @@ pub(crate) fn transport(place: &Place, why: String) -> Error {
         why,
         attempts: 1,
     }
-}
-
-/// `Retry-After` in seconds. Its other form, a date, would need this machine's clock to be right.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers
-        .get(header::RETRY_AFTER)?
-        .to_str()
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
-        .map(Duration::from_secs)
 }

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read};
 
+use net::content_range;
 use oci::{Digest, DigestWriter};
 use ureq::http::{Method, header};
 
@@ -20,7 +21,7 @@ pub struct BlobReader<'r> {
     at: u64,
     hasher: Option<DigestWriter>,
     body: Option<Box<dyn Read + Send + Sync>>,
-    attempts: Attempts<'r>,
+    attempts: Attempts,
 }
 
 impl<'c> Repository<'c> {
@@ -37,7 +38,7 @@ impl<'c> Repository<'c> {
             at: 0,
             hasher: Some(DigestWriter::default()),
             body: None,
-            attempts: Attempts::new(&self.client.options.retry),
+            attempts: Attempts::new(self.transport.retry),
         };
         reader.connect()?;
         Ok(reader)
@@ -84,7 +85,7 @@ impl BlobReader<'_> {
         }
         let (response, _) = self
             .repository
-            .client
+            .transport
             .respond(&call, None, &mut self.attempts)?;
         let status = response.status().as_u16();
         let starts_at = match status {
@@ -94,18 +95,12 @@ impl BlobReader<'_> {
                     .headers()
                     .get(header::CONTENT_RANGE)
                     .and_then(|value| value.to_str().ok());
-                let first = range.and_then(|range| {
-                    range
-                        .strip_prefix("bytes ")?
-                        .split('-')
-                        .next()?
-                        .parse()
-                        .ok()
-                });
-                first.ok_or_else(|| Error::Answer {
+                let part = range.and_then(content_range);
+                let unsaid = || Error::Answer {
                     place: place.clone(),
                     why: "it does not say which bytes it gives".to_owned(),
-                })?
+                };
+                part.ok_or_else(unsaid)?.start
             }
             _ => return Err(refused(&place, response)),
         };

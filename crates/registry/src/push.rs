@@ -220,7 +220,7 @@ impl<'a> Push<'a> {
             let place = repository.place(format!("mount of blob {digest} from {source}"));
             let path = format!("blobs/uploads/?mount={digest}&from={}", escape(source));
             let call = repository.call(Method::POST, &path, place.clone())?;
-            let answer = match repository.client.answer(&call, Some(&[])) {
+            let answer = match repository.transport.answer(&call, Some(&[])) {
                 Ok(answer) => answer,
                 // That repository is not for us; this one may well be.
                 Err(Error::Unauthorized { .. } | Error::Status { .. }) => continue,

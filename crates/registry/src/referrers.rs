@@ -59,7 +59,7 @@ impl Repository<'_> {
         for _ in 0..PAGES {
             call.headers
                 .push((header::ACCEPT, media_type::INDEX.to_owned()));
-            let answer = self.client.answer(&call, None)?;
+            let answer = self.transport.answer(&call, None)?;
             let was_redirected = answer.uri != call.uri;
             match answer.status.as_u16() {
                 200 => {}

@@ -5,10 +5,10 @@ use oci::Reference;
 use ureq::http::{HeaderName, Method, Uri, header};
 
 use crate::auth::Party;
-use crate::client::Client;
 use crate::error::{Error, Place, Result};
 use crate::exchange::{Answer, Call};
 use crate::manifest::{ACCEPTED, StoredManifest};
+use crate::transport::Transport;
 use crate::url::escape;
 
 /// What a repository is to be used for; tokens are asked for it.
@@ -20,10 +20,10 @@ pub enum Access {
     Push,
 }
 
-/// A repository, reached through a [`Client`].
+/// A repository, reached through a [`crate::Client`].
 #[derive(Clone)]
 pub struct Repository<'c> {
-    pub(crate) client: &'c Client,
+    pub(crate) transport: &'c Transport,
     registry: String,
     name: String,
     base: Uri,
@@ -34,9 +34,9 @@ pub struct Repository<'c> {
 const CONTENT_DIGEST: &str = "docker-content-digest";
 
 impl<'c> Repository<'c> {
-    pub(crate) fn new(client: &'c Client, reference: &Reference, access: Access) -> Self {
+    pub(crate) fn new(transport: &'c Transport, reference: &Reference, access: Access) -> Self {
         let endpoint = reference.endpoint();
-        let scheme = if client.is_plain(endpoint) {
+        let scheme = if transport.is_plain(endpoint) {
             "http"
         } else {
             "https"
@@ -51,7 +51,7 @@ impl<'c> Repository<'c> {
             Access::Push => "pull,push",
         };
         Self {
-            client,
+            transport,
             registry: reference.registry().to_owned(),
             name: reference.repository().to_owned(),
             // A reference's registry is a host, which was checked.
@@ -128,7 +128,7 @@ impl<'c> Repository<'c> {
             place.clone(),
         )?;
         call.headers.push((header::ACCEPT, ACCEPTED.join(", ")));
-        let answer = self.client.answer(&call, None)?;
+        let answer = self.transport.answer(&call, None)?;
         match answer.status.as_u16() {
             200 => {}
             404 => return Ok(None),
@@ -195,7 +195,7 @@ impl<'c> Repository<'c> {
         )?;
         call.headers
             .push((header::CONTENT_TYPE, media_type.to_owned()));
-        let answer = self.client.answer(&call, Some(bytes))?;
+        let answer = self.transport.answer(&call, Some(bytes))?;
         if !answer.status.is_success() {
             return Err(answer.refused(&place));
         }
@@ -207,7 +207,7 @@ impl<'c> Repository<'c> {
     pub(crate) fn has_blob(&self, digest: Digest, size: u64) -> Result<bool> {
         let place = self.place(format!("look for blob {digest}"));
         let call = self.call(Method::HEAD, &format!("blobs/{digest}"), place.clone())?;
-        let answer = self.client.answer(&call, None)?;
+        let answer = self.transport.answer(&call, None)?;
         match answer.status.as_u16() {
             200 => {}
             404 => return Ok(false),

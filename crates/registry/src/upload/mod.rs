@@ -49,7 +49,7 @@ pub(crate) struct Upload<'a> {
     meter: Meter<'a>,
     place: Place,
     source: Source<'a>,
-    attempts: Attempts<'a>,
+    attempts: Attempts,
     /// Streams of unknown length of which the registry has nothing.
     vain_streams: u32,
     /// The most bytes that the registry ever had of it.
@@ -75,7 +75,7 @@ impl<'a> Upload<'a> {
         Self {
             place: repository.place(format!("upload of {}", meter.name())),
             source: Source::new(blob, stop),
-            attempts: Attempts::new(&repository.client.options.retry),
+            attempts: Attempts::new(repository.transport.retry),
             repository,
             blob,
             quirks,
@@ -139,7 +139,7 @@ impl<'a> Upload<'a> {
         let call = self
             .repository
             .call(Method::POST, "blobs/uploads/", self.place.clone())?;
-        let answer = self.repository.client.answer(&call, Some(&[]))?;
+        let answer = self.repository.transport.answer(&call, Some(&[]))?;
         if answer.status.as_u16() != 202 {
             return Err(answer.refused(&self.place));
         }
@@ -259,7 +259,7 @@ impl<'a> Upload<'a> {
             size,
             failed: None,
         };
-        let client = self.repository.client;
+        let client = self.repository.transport;
         let result = client.attempt(call, &call.uri, Some(&mut body), length, &self.attempts);
         // What the blob itself says comes first: the connection broke because of it.
         if let Some(error) = body.failed.take() {

@@ -149,7 +149,7 @@ impl Upload<'_> {
         let call = self
             .repository
             .call_to(Method::GET, session.uri.clone(), self.place.clone());
-        let client = self.repository.client;
+        let client = self.repository.transport;
         let (response, uri) = match client.respond(&call, None, &mut self.attempts) {
             Ok(answered) => answered,
             // It answers, but not about this upload.
