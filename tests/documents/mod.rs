@@ -3,6 +3,7 @@
 //! A block of the language `sh` has to succeed. In a `console` block, the output is compared, too
 //! (see [`output`]). Blocks of `nix` are evaluated.
 
+mod options;
 mod output;
 mod page;
 mod session;

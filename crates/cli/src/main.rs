@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command};
-use crate::commands::{diff, load, manual, plan, push, stream, why};
+use crate::commands::{diff, load, manual, options_page, plan, push, stream, why};
 use crate::output::exit;
 
 fn main() -> ExitCode {
@@ -36,6 +36,7 @@ fn main() -> ExitCode {
         Command::Push(args) => push::run(&args),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man => manual::page(),
+        Command::OptionsPage => options_page::print(),
         Command::Nix(step) => nix_steps::run(&step),
     };
     match result {

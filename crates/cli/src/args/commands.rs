@@ -141,8 +141,8 @@ pub struct PushArgs {
     /// Write the digest of the image to this file.
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub digest_file: Option<PathBuf>,
-    /// Blobs that are sent at the same time [default: 4], and threads that compress layers
-    /// [default: $NIX_BUILD_CORES, else one per CPU].
+    /// Blobs that are sent at the same time (default: 4), and threads that compress layers
+    /// (default: $NIX_BUILD_CORES, else one per CPU).
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,
     /// Print only REF@DIGEST and errors.

@@ -148,7 +148,7 @@ pub struct SettingArgs {
     /// A port that the command listens on. Repeatable.
     #[arg(long, value_name = "PORT[/PROTOCOL]")]
     pub expose: Vec<String>,
-    /// The architecture as GOARCH names it: amd64, arm64, … [default: this machine's].
+    /// The architecture as GOARCH names it, such as amd64 or arm64 [default: this machine's].
     #[arg(long, value_name = "ARCH")]
     pub arch: Option<String>,
     /// When the image was created: ISO 8601, @SECONDS, YYYYMMDDHHMMSS or now.

@@ -60,6 +60,9 @@ pub enum Command {
     },
     /// Print the manual page.
     Man,
+    /// Print docs/options.md.
+    #[command(hide = true)]
+    OptionsPage,
     /// A step of the Nix side's derivations.
     #[command(subcommand, hide = true)]
     Nix(NixStep),

@@ -1,15 +1,14 @@
-//! `diff`: what someone pulls of a new image who has the old one, and why.
-
-use std::fmt::Write as _;
+//! `diff`: what a machine that has the old image downloads for the new one, and why.
 
 use anyhow::{Context, Result};
 use indicatif::DecimalBytes;
-use layering::{Diff, LayerChange, PathChange, Plan};
+use layering::{Diff, LayerChange, PathChange, Plan, PlannedLayer};
 use nix_compat::StorePath;
 use serde_json::{Value, json};
 
 use crate::args::{DiffArgs, DiffFormat};
 use crate::output::console;
+use crate::output::table::{Column, Table};
 use crate::platform;
 use crate::resolve::plan_source::PlanSource;
 
@@ -35,34 +34,54 @@ fn text(old: &Plan, new: &Plan, diff: &Diff) -> String {
     let stay = count(|change| *change == LayerChange::Stays);
     let move_ = count(|change| matches!(change, LayerChange::Moves(_)));
     let new_ones = count(|change| *change == LayerChange::New);
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _ = writeln!(
-        text,
-        "{} layers of store paths: {stay} stay, {move_} move, {new_ones} new; {} gone",
-        new.layers.len(),
-        diff.gone.len()
-    );
-    let _ = writeln!(
-        text,
-        "to pull: {} by who knows layers by digest (registries, podman, containerd)",
-        DecimalBytes(diff.pull.by_digest)
-    );
-    let _ = writeln!(
-        text,
-        "         {} by who knows them with all below (Docker's own store)",
-        DecimalBytes(diff.pull.by_chain)
+    let layers = new.layers.len();
+    let gone = diff.gone.len();
+    let by_digest = DecimalBytes(diff.pull.by_digest);
+    let by_chain = DecimalBytes(diff.pull.by_chain);
+    let mut text = format!(
+        "{layers} layers of store paths: {stay} stay, {move_} move, {new_ones} new; {gone} gone\n\
+         download: {by_digest} by digest (registries, podman, containerd)\n          \
+         {by_chain} by chain (Docker's own store)\n"
     );
     if let Some(floor) = diff.floor {
-        let _ = writeln!(
-            text,
-            "         {} of store paths changed",
-            DecimalBytes(floor)
-        );
+        text += &format!("          {} of store paths changed\n", DecimalBytes(floor));
     }
     if !diff.gone.is_empty() || stay < diff.layers.len() {
         text += "\nLayers:\n";
+        text += &changed_layers(old, new, diff);
     }
+    if !diff.paths.is_empty() {
+        text += "\nStore paths, and why they changed:\n";
+        let mut table = Table::new(PATH_COLUMNS);
+        for change in &diff.paths {
+            let size = change.size.map(|size| DecimalBytes(size).to_string());
+            let name = named(change) + &because(change);
+            table.row(["", &size.unwrap_or_default(), &name]);
+        }
+        text += &table.text();
+    }
+    if !diff.dropped.is_empty() {
+        text += "\nRemoved store paths:\n";
+        let mut table = Table::new(PATH_COLUMNS);
+        for path in &diff.dropped {
+            table.row(["", "", path.name()]);
+        }
+        text += &table.text();
+    }
+    text
+}
+
+const NUMBER: Column = Column::right(5);
+const SIZE: Column = Column::right(10);
+const PATH_COLUMNS: [Column; 3] = [NUMBER, SIZE, Column::last()];
+
+/// A row for each layer that does not stay, with its number in the new image.
+fn changed_layers(old: &Plan, new: &Plan, diff: &Diff) -> String {
+    let mut table = Table::new([NUMBER, SIZE, Column::left(14), Column::last()]);
+    let mut row = |number: &str, layer: &PlannedLayer, what: &str| {
+        let size = DecimalBytes(layer.size).to_string();
+        table.row([number, &size, what, &names(&layer.paths)]);
+    };
     for (at, (layer, change)) in new.layers.iter().zip(&diff.layers).enumerate() {
         let what = match change {
             LayerChange::Stays => continue,
@@ -70,46 +89,12 @@ fn text(old: &Plan, new: &Plan, diff: &Diff) -> String {
             LayerChange::Moves(place) => format!("was {}", place + 1),
             LayerChange::New => "new".to_owned(),
         };
-        let size = DecimalBytes(layer.size).to_string();
-        let _ = writeln!(
-            text,
-            "{:>5}  {size:>10}  {what:<14}  {}",
-            at + 1,
-            names(&layer.paths)
-        );
+        row(&(at + 1).to_string(), layer, &what);
     }
     for &at in &diff.gone {
-        let layer = &old.layers[at];
-        let size = DecimalBytes(layer.size).to_string();
-        let _ = writeln!(
-            text,
-            "{:>5}  {size:>10}  {:<14}  {}",
-            "",
-            "gone",
-            names(&layer.paths)
-        );
+        row("", &old.layers[at], "gone");
     }
-    if !diff.paths.is_empty() {
-        text += "\nStore paths, and what made them change:\n";
-    }
-    for change in &diff.paths {
-        let size = change
-            .size
-            .map_or_else(String::new, |size| DecimalBytes(size).to_string());
-        let _ = writeln!(
-            text,
-            "       {size:>10}  {}{}",
-            named(change),
-            because(change)
-        );
-    }
-    if !diff.dropped.is_empty() {
-        text += "\nNo longer there:\n";
-        for path in &diff.dropped {
-            let _ = writeln!(text, "                   {}", path.name());
-        }
-    }
-    text
+    table.text()
 }
 
 /// `openssl-3.0.2 (was openssl-3.0.1)`.

@@ -3,6 +3,7 @@
 pub mod diff;
 pub mod load;
 pub mod manual;
+pub mod options_page;
 pub mod plan;
 pub mod push;
 pub mod stream;

@@ -9,3 +9,4 @@ pub mod plan_table;
 pub mod progress;
 pub mod progress_line;
 pub mod push_progress;
+pub mod table;

@@ -1,12 +1,12 @@
 //! The table of a plan's layers, for people: as wide as the terminal.
 
 use std::cmp::Reverse;
-use std::fmt::Write as _;
 
 use indicatif::DecimalBytes;
 use layering::{Plan, PlannedLayer};
 
 use crate::output::console;
+use crate::output::table::{Column, Table};
 
 /// Columns where there is no terminal.
 const WIDTH: usize = 100;
@@ -49,43 +49,32 @@ fn with_width(plan: &Plan, width: usize) -> String {
         .max()
         .unwrap_or(0);
 
-    let mut text = String::new();
-    let mut row =
-        |number: &str, size: &str, bar_text: &str, chance: &str, why: &str, paths: &str| {
-            let mut line = format!("{number:>count$}  {size:>9}  ");
-            if bar > 0 {
-                let _ = write!(line, "{bar_text:bar$}  ");
-            }
-            if has_chances {
-                let _ = write!(line, "{chance:>7}  ");
-            }
-            let _ = write!(line, "{:reason$}  ", shortened(why, reason));
-            let rest = width.saturating_sub(line.chars().count());
-            line += &shortened(paths, rest.max(8));
-            text += line.trim_end();
-            text += "\n";
-        };
-    row("#", "SIZE", "", "CHANGES", "WHY", "STORE PATHS");
+    let mut table = Table::new([
+        Column::right(count),
+        Column::right("100.00 MB".len()),
+        Column::left(bar).shown(bar > 0),
+        Column::right("CHANGES".len()).shown(has_chances),
+        Column::left(reason),
+        Column::last(),
+    ]);
+    let names_width = width.saturating_sub(table.start_of_last()).max(8);
+    table.row(["#", "SIZE", "", "CHANGES", "WHY", "STORE PATHS"]);
     let mut first = 0;
     for (at, layer) in plan.layers.iter().enumerate() {
         let chance = layer.chance_per_mille.map(per_cent).unwrap_or_default();
-        row(
+        table.row([
             &(at + 1).to_string(),
             &DecimalBytes(layer.size).to_string(),
             &bar_of(layer.size, largest, bar),
             &chance,
-            &layer.reason.to_string(),
-            &names(plan, layer, first),
-        );
+            &shortened(&layer.reason.to_string(), reason),
+            &shortened(&names(plan, layer, first), names_width),
+        ]);
         first += layer.paths.len();
     }
-    let _ = writeln!(
-        text,
-        "{} layers of store paths, {first} paths, {}",
-        plan.layers.len(),
-        DecimalBytes(plan.size())
-    );
-    text
+    let layers = plan.layers.len();
+    let size = DecimalBytes(plan.size());
+    table.text() + &format!("{layers} layers of store paths, {first} paths, {size}\n")
 }
 
 /// The names in a layer, the largest first; `first` is the number of its first path in the plan.

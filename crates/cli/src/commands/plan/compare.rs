@@ -1,11 +1,10 @@
 //! `plan --compare`: what each strategy's layers would cost when something changes.
 
-use std::fmt::Write as _;
-
 use anyhow::Result;
 use indicatif::DecimalBytes;
-use layering::{Cost, Costs, Strategy, compare};
+use layering::{Costs, Strategy, compare};
 
+use crate::output::table::{Column, Table};
 use crate::resolve::plan::Planned;
 
 /// One line a strategy, and the floor below which none can go.
@@ -23,38 +22,58 @@ pub fn table(planned: &Planned) -> Result<String> {
         rows.push(("as it is", plan.layers.len(), costs));
     }
 
-    let mut text = format!(
-        "What is pulled, on an average, when something changes:\n\n\
-         {:18}  {:<24}{:<24}{}\n\
-         {:<11} {:>6}",
-        "", "the application", "one package", "one that many need", "strategy", "layers"
-    );
-    text += &format!("  {:>10} {:>10} ", "by digest", "by chain").repeat(3);
-    text.truncate(text.trim_end().len());
-    text += "\n";
+    let mut head = Table::new([
+        Column::left(18),
+        Column::left(24),
+        Column::left(24).after(0),
+        Column::last().after(0),
+    ]);
+    head.row(["", "the application", "one package", "one that many need"]);
+    let mut table = Table::new([
+        Column::left(12),
+        Column::right(6).after(0),
+        Column::right(10),
+        Column::right(10).after(1),
+        Column::right(10).after(3),
+        Column::right(10).after(1),
+        Column::right(10).after(3),
+        Column::right(10).after(1),
+    ]);
+    let (digest, chain) = ("by digest", "by chain");
+    table.row([
+        "strategy", "layers", digest, chain, digest, chain, digest, chain,
+    ]);
+    let size = |bytes: u64| DecimalBytes(bytes).to_string();
     for (name, layers, costs) in &rows {
-        let _ = write!(text, "{name:<11} {layers:>6}");
-        for Cost { pull, .. } in [costs.app, costs.package, costs.low] {
-            let by_digest = DecimalBytes(pull.by_digest).to_string();
-            let by_chain = DecimalBytes(pull.by_chain).to_string();
-            let _ = write!(text, "  {by_digest:>10} {by_chain:>10} ");
-        }
-        text.truncate(text.trim_end().len());
-        text += "\n";
+        let [app, package, low] = [costs.app, costs.package, costs.low].map(|cost| cost.pull);
+        table.row([
+            name,
+            &layers.to_string(),
+            &size(app.by_digest),
+            &size(app.by_chain),
+            &size(package.by_digest),
+            &size(package.by_chain),
+            &size(low.by_digest),
+            &size(low.by_chain),
+        ]);
     }
     if let Some((_, _, costs)) = rows.first() {
-        let _ = write!(text, "{:<18}", "what changed");
-        for cost in [costs.app, costs.package, costs.low] {
-            let floor = DecimalBytes(cost.floor).to_string();
-            let _ = write!(text, "  {floor:>10} {:>10} ", "");
-        }
-        text.truncate(text.trim_end().len());
-        text += "\n";
+        let [app, package, low] =
+            [costs.app, costs.package, costs.low].map(|cost| size(cost.floor));
+        table.row(["what changed", "", &app, "", &package, "", &low, ""]);
     }
-    text += "\nRegistries, podman and containerd know layers by digest; Docker's own store by chain: \
-             with all layers below.\n";
-    Ok(text)
+    Ok(format!(
+        "Average download after a change of …\n\n{}{}\n{ENGINES}",
+        head.text(),
+        table.text()
+    ))
 }
+
+/// Who counts a download how.
+const ENGINES: &str = "\
+By digest: registries, podman and containerd download each changed layer.
+By chain: Docker's own store also downloads all layers above it.
+";
 
 fn name(strategy: &Strategy) -> &'static str {
     match strategy {
