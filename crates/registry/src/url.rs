@@ -1,75 +1,48 @@
-//! URLs as the protocol uses them: resolved against another one, with queries added.
-
-use std::fmt::Write as _;
+//! Addresses as the protocol uses them: resolved against another one, with queries added.
 
 use ureq::http::Uri;
-use ureq::http::uri::Authority;
+use url::{Url, form_urlencoded};
 
-/// `text` with everything escaped that a query would not take for itself.
+/// `text` as a value in a query.
 pub(crate) fn escape(text: &str) -> String {
-    text.bytes()
-        .fold(String::with_capacity(text.len()), |mut escaped, byte| {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                escaped.push(char::from(byte));
-            } else {
-                let _ = write!(escaped, "%{byte:02X}");
-            }
-            escaped
-        })
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// `url` with `name=value` added to its query; the value is escaped.
+/// `url` with `name=value` added to its query; the value is escaped. What is there stays as it is,
+/// also where it is escaped in another way: it may be signed.
 pub(crate) fn with_query(url: &str, name: &str, value: &str) -> String {
     let separator = if url.contains('?') { '&' } else { '?' };
     format!("{url}{separator}{name}={}", escape(value))
 }
 
-/// What `location` in an answer to a request of `base` means (RFC 3986, section 5).
+/// What `location` in an answer to a request of `base` means; nothing where that is no HTTP.
 ///
 /// A location that would go from https back to http on the same host stays with https: it
 /// comes from registries that do not know that a proxy in front of them speaks TLS.
 pub(crate) fn resolve(base: &Uri, location: &str) -> Option<Uri> {
-    let (scheme, authority) = (base.scheme_str()?, base.authority()?);
-    let lower = location.get(..8).unwrap_or(location).to_ascii_lowercase();
-    let absolute = if lower.starts_with("http://") || lower.starts_with("https://") {
-        location.to_owned()
-    } else if location.starts_with("//") {
-        format!("{scheme}:{location}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{authority}{location}")
-    } else if location.starts_with('?') {
-        format!("{scheme}://{authority}{}{location}", base.path())
-    } else {
-        let parent = base
-            .path()
-            .rsplit_once('/')
-            .map_or("", |(parent, _)| parent);
-        format!("{scheme}://{authority}{parent}/{location}")
-    };
-    let absolute = absolute.split('#').next().unwrap_or_default();
-    let target: Uri = absolute.parse().ok()?;
-    if scheme == "https" && target.scheme_str() == Some("http") && target.host() == base.host() {
-        let port = target.port_u16().filter(|port| *port != 80);
-        let host = match port {
-            Some(_) => target.authority().map(Authority::as_str)?,
-            None => authority.as_str(),
-        };
-        let path = target.path_and_query().map_or("/", |path| path.as_str());
-        return format!("https://{host}{path}").parse().ok();
+    let base = parse(base)?;
+    let mut target = base.join(location).ok()?;
+    target.set_fragment(None);
+    match (base.scheme(), target.scheme()) {
+        ("https", "http") if base.host() == target.host() => {
+            let port = target.port().or(base.port());
+            target.set_scheme("https").ok()?;
+            target.set_port(port).ok()?;
+        }
+        (_, "http" | "https") => {}
+        _ => return None,
     }
-    Some(target)
+    target.as_str().parse().ok()
 }
 
 /// Whether credentials for `a` may be shown to `b`: same scheme, host and port.
 pub(crate) fn same_origin(a: &Uri, b: &Uri) -> bool {
-    let port = |uri: &Uri| {
-        uri.port_u16().or(match uri.scheme_str() {
-            Some("https") => Some(443),
-            Some("http") => Some(80),
-            _ => None,
-        })
-    };
-    a.scheme() == b.scheme() && a.host() == b.host() && port(a) == port(b)
+    let origin = |uri| parse(uri).map(|url| url.origin());
+    origin(a).is_some() && origin(a) == origin(b)
+}
+
+fn parse(uri: &Uri) -> Option<Url> {
+    Url::parse(&uri.to_string()).ok()
 }
 
 #[cfg(test)]
@@ -103,7 +76,9 @@ mod tests {
                 "{location}"
             );
         }
-        assert_eq!(resolve(&base, "https://a b/"), None);
+        for location in ["https://a b/", "ftp://host/x", "data:,x"] {
+            assert_eq!(resolve(&base, location), None, "{location}");
+        }
     }
 
     #[test]
@@ -114,7 +89,7 @@ mod tests {
         );
         assert_eq!(
             with_query("http://h/x?a=b", "c", "d e"),
-            "http://h/x?a=b&c=d%20e"
+            "http://h/x?a=b&c=d+e"
         );
     }
 
