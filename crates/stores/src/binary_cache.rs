@@ -1,8 +1,8 @@
-//! Store paths in binary caches: narinfo files that tell of them, and NARs that hold their trees.
+//! Store paths in binary caches: narinfo files that describe them, and NARs that hold their trees.
 //!
-//! A path's narinfo is believed if a trusted key signed it, and a NAR if it has the size and hash
-//! of its narinfo. NARs are streams from the cache to the visitor: of a wrong one, entries may have
-//! been shown before it turns out, so what a visitor made counts only once the visit has ended well.
+//! A path's narinfo must be signed by a trusted key, and its NAR must have the size and hash that the
+//! narinfo states. NARs stream from the cache to the visitor. A visitor may see entries of a wrong NAR
+//! before the mismatch shows at its end, so it must discard what it made if the visit fails.
 
 mod caches;
 mod checked;

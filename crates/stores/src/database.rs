@@ -1,8 +1,8 @@
 //! Nix's database of valid paths: `<state directory>/db/db.sqlite`, tables `ValidPaths` and `Refs`.
 //!
-//! It is opened for reading only, in SQLite's ordinary way, so that what Nix has committed but not
-//! yet moved out of its write-ahead log is seen. `immutable=1` would not see it, and is used only
-//! where there is no log, and none can be made: on a store that is mounted for reading only.
+//! It is opened read-only in SQLite's ordinary mode, which also reads what Nix has committed to the
+//! write-ahead log. `immutable=1` would not read the log. It is used only where no log exists or can
+//! be created: on a store that is mounted read-only.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const BUSY: Duration = Duration::from_secs(30);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
-    /// There is no database.
+    /// The database does not exist.
     #[error("there is no Nix database at {}: is Nix installed here, and is `--store` right?", path.display())]
     Missing {
         /// Where it was looked for.
@@ -43,7 +43,7 @@ pub enum DatabaseError {
         /// The path.
         path: StorePath,
     },
-    /// The database holds a path that is none.
+    /// The database contains an invalid path.
     #[error("the Nix database {} is damaged: {why}", database.display())]
     Path {
         /// The database.
@@ -51,7 +51,7 @@ pub enum DatabaseError {
         /// What is wrong.
         why: ParseStorePathError,
     },
-    /// The database holds a hash that is none.
+    /// The database contains an invalid hash.
     #[error("the Nix database {} is damaged: {path}: {why}", database.display())]
     Hash {
         /// The database.
@@ -112,7 +112,7 @@ impl Database {
         })
     }
 
-    /// The closure of some paths, in the order of the paths, as one moment of the database had it.
+    /// The closure of some paths, in the order of the paths, from one snapshot of the database.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl Database {
             path: self.path.clone(),
             source,
         };
-        // One transaction, so that Nix may add and delete paths meanwhile.
+        // One transaction, because Nix may add and delete paths at the same time.
         let transaction = self.connection.unchecked_transaction().map_err(sqlite)?;
         let mut by_path = transaction
             .prepare("select id from ValidPaths where path = ?1")

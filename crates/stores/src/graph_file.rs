@@ -37,8 +37,8 @@ pub enum GraphFileError {
     /// A path of `exclude_paths` is none.
     #[error("its `exclude_paths`: {0}")]
     Exclude(ParseStorePathError),
-    /// `exclude_paths` is no list of texts.
-    #[error("its `exclude_paths` is no list of store paths")]
+    /// `exclude_paths` is not a list of texts.
+    #[error("its `exclude_paths` is not a list of store paths")]
     ExcludeForm,
     /// The list has no sizes, and they cannot be measured.
     #[error("it gives no sizes, and they cannot be measured")]

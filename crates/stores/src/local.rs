@@ -12,7 +12,7 @@ use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};
 use crate::database::{Database, DatabaseError};
 use crate::directory::StoreFiles;
 
-/// Most links that are followed for one path, as for the kernel.
+/// The maximum number of links that are followed for one path, as for the kernel.
 const MAX_LINKS: usize = 40;
 
 /// A store in the file system.
@@ -23,7 +23,7 @@ pub struct LocalStore {
     files: StoreFiles,
 }
 
-/// Why a path of the command line leads to no store path.
+/// Why a path of the command line does not lead to a store path.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {

@@ -33,14 +33,14 @@ const MOST_PATHS: usize = 1_000_000;
 /// How many narinfo files of a directory are read at once.
 const DIRECTORY_THREADS: usize = 4;
 
-/// How caches are reached, and what they are believed.
+/// How caches are reached, and which keys are trusted.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Keys, and whether they are required.
     pub trust: Trust,
-    /// How many requests are made at once at most.
+    /// The maximum number of requests at once.
     pub connections: usize,
-    /// When a request is made again.
+    /// When a request is repeated.
     pub retry: Retry,
     /// PEM files with certificate authorities to trust beside the machine's own.
     pub ca_files: Vec<PathBuf>,
@@ -49,7 +49,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Usual numbers, and the process's own environment.
+    /// The usual numbers, and the environment of this process.
     pub fn new(trust: Trust) -> Self {
         Self {
             trust,
@@ -101,8 +101,8 @@ impl BinaryCaches {
     ///
     /// # Errors
     ///
-    /// An address is none, a cache cannot be reached or is none, two have different stores, or a
-    /// file with credentials cannot be read.
+    /// An address is invalid, a cache cannot be reached or is not a cache, two have different stores, or
+    /// a file with credentials cannot be read.
     pub fn open(
         urls: impl IntoIterator<Item = impl AsRef<str>>,
         options: Options,
@@ -192,8 +192,8 @@ impl BinaryCaches {
         }
     }
 
-    /// What the first cache says that has a path and is trusted with it. A cache that fails does
-    /// not keep the others from being asked.
+    /// What the first cache that has a trusted narinfo says of a path. If a cache fails, the others are
+    /// still asked.
     fn find(
         &self,
         path: &StorePath,
@@ -275,7 +275,7 @@ impl BinaryCaches {
             Ok(fetched) => return self.unpack(&found, fetched, visitor),
             Err(error) => error,
         };
-        // Nothing was shown yet, and a later cache may have the same NAR.
+        // The visitor has seen nothing yet, and a later cache may have the same NAR.
         for cache in found.cache + 1..self.caches.len() {
             if let Ok(Some(info)) = self.ask(&self.caches[cache], path)
                 && info.signed.nar_hash == found.signed.nar_hash
@@ -300,7 +300,7 @@ impl BinaryCaches {
         fetched.ok_or_else(|| {
             failed(FetchError::Status {
                 status: 404,
-                message: "the narinfo names a file that is not there".to_owned(),
+                message: "the narinfo names a file that does not exist".to_owned(),
             })
         })
     }
@@ -357,7 +357,7 @@ impl BinaryCaches {
         let found = self.find(path, None)?;
         let place = &self.caches[found.cache];
         let name = format!("{}.ls", path.hash());
-        // It is a help, not more: without it, or with a bad one, the NAR itself is read.
+        // A listing only saves time: without it, or if it is bad, the NAR itself is read.
         let Ok(Some(text)) = text(place, &self.client, &name, LISTING_MOST) else {
             return Ok(None);
         };
@@ -391,7 +391,7 @@ impl Trees for BinaryCaches {
     }
 }
 
-/// Why a tree was not shown whole.
+/// Why a tree was not shown completely.
 pub(super) enum Failed {
     Cache(BinaryCacheError),
     Visitor(TreeError),

@@ -14,7 +14,7 @@ pub(super) enum Part {
     Nar,
 }
 
-/// Bytes that are not those that the narinfo tells of.
+/// Bytes that are not those that the narinfo describes.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WrongBytes {
     #[error("the {0} is longer than the {1} bytes that its narinfo says")]
@@ -34,8 +34,8 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// Gives bytes on while they are hashed and counted. Too many of them are an error at once, too few
-/// or others at their end.
+/// Passes bytes on while it hashes and counts them. Too many bytes are an error at once; too few, or
+/// a wrong hash, at the end.
 pub(super) struct Checked<R> {
     inner: R,
     part: Part,
@@ -77,7 +77,7 @@ impl<R: Read> Read for Checked<R> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        // One byte more than there may be, so that a bomb is cut where it starts.
+        // Read at most one byte too many, so that a decompression bomb ends early.
         let most = self
             .size
             .map_or(u64::MAX, |size| (size - self.count).saturating_add(1));

@@ -11,7 +11,7 @@ use nix_compat::narinfo::NarInfoError;
 #[non_exhaustive]
 pub enum BinaryCacheError {
     /// The address of a cache is none.
-    #[error("`{url}` is no address of a binary cache: {why}")]
+    #[error("`{url}` is not an address of a binary cache: {why}")]
     Address {
         /// The address, without its password.
         url: String,
@@ -64,7 +64,7 @@ pub enum BinaryCacheError {
         source: NarInfoError,
     },
     /// A narinfo for another path than its name says.
-    #[error("{url} was asked for {asked}, but tells of {found}")]
+    #[error("{url} was asked for {asked}, but describes {found}")]
     WrongPath {
         /// The file.
         url: String,
@@ -100,7 +100,7 @@ pub enum BinaryCacheError {
     /// The closure does not end.
     #[error("the closure has more than {0} paths; the cache is broken, or means harm")]
     TooManyPaths(usize),
-    /// A NAR cannot be read, or is not the one that its narinfo tells of.
+    /// A NAR cannot be read, or is not the one that its narinfo describes.
     #[error("{url} cannot be used")]
     Nar {
         /// The file.
@@ -108,7 +108,7 @@ pub enum BinaryCacheError {
         /// What is wrong: of the format, its size, or its hash.
         source: io::Error,
     },
-    /// A listing tells of another tree than the NAR of its path holds.
+    /// A listing describes another tree than the NAR of its path holds.
     #[error(
         "the cache's listing {0} is not that of the path's NAR; the cache is broken, or means harm"
     )]

@@ -1,4 +1,5 @@
-//! Files over HTTP: tried again when a server fails, and gone on with when a connection breaks.
+//! Files over HTTP: requests are repeated when a server fails, downloads resume when a connection
+//! breaks.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -12,7 +13,7 @@ use ureq::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, RANGE};
 use super::environment::Environment;
 use super::error::{BinaryCacheError, FetchError};
 
-/// A server that sends nothing for so long will not go on. Caches have their files at hand; a
+/// A server that sends nothing for this long will not go on. Caches have their files at hand; a
 /// download may take as long as it does.
 const SILENCE: Duration = Duration::from_secs(60);
 /// More redirects than any cache needs: to a bucket, and from there to a network of copies.

@@ -41,7 +41,7 @@ impl Netrc {
         Ok(Self::default())
     }
 
-    /// Words that mean nothing are passed over, as every reader of the format does.
+    /// Words that mean nothing are skipped, as every reader of the format does.
     fn parse(text: &str) -> Self {
         let mut logins: Vec<Login> = Vec::new();
         let mut words = Words(text);

@@ -48,7 +48,7 @@ impl Place {
         environment: &Environment,
     ) -> Result<(Self, Option<i64>), BinaryCacheError> {
         let mut url: Url = text.parse().map_err(|error| BinaryCacheError::Address {
-            // What is no address may hold a password anywhere.
+            // What is not an address may hold a password anywhere.
             url: text.rsplit('@').next().unwrap_or_default().to_owned(),
             why: format!("{error}"),
         })?;
@@ -70,7 +70,7 @@ impl Place {
             .find(|(name, _)| name == "priority")
             .map(|(_, value)| value.parse())
             .transpose()
-            .map_err(|_| wrong("its priority is no number"))?;
+            .map_err(|_| wrong("its priority is not a number"))?;
         let shown = url.as_str().split('?').next().unwrap_or_default();
         let shown = shown.trim_end_matches('/').to_owned();
         let (kind, netrc) = match url.scheme() {

@@ -65,7 +65,7 @@ impl S3 {
         };
         let endpoint: Url = endpoint
             .parse()
-            .map_err(|error| wrong(&format!("its endpoint `{endpoint}` is no URL: {error}")))?;
+            .map_err(|error| wrong(&format!("its endpoint `{endpoint}` is not a URL: {error}")))?;
         if !matches!(endpoint.scheme(), "http" | "https") {
             return Err(wrong("its endpoint is not reached by http or https"));
         }

@@ -8,16 +8,16 @@ use nix_compat::signature::{CACHE_NIXOS_ORG, ParseKeyError, PublicKey};
 use super::environment::Environment;
 use super::error::BinaryCacheError;
 
-/// Files that include each other end here.
+/// The maximum depth of includes: files may include each other.
 const MOST_INCLUDES: usize = 20;
 
-/// What a cache is believed.
+/// What a cache is trusted for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
     /// Keys whose signatures count.
     pub keys: Vec<PublicKey>,
-    /// Whether what is not signed by one of them is refused. Without it, who serves the cache, or
-    /// stands between, decides what the image holds.
+    /// Whether a path without a signature by one of them is refused. If not, the server and everybody
+    /// on the way to it decide what the image contains.
     pub require_signatures: bool,
 }
 
@@ -36,7 +36,7 @@ impl Trust {
     ///
     /// # Errors
     ///
-    /// One of them is no key.
+    /// One of them is not a key.
     pub fn from_settings(settings: &NixConf) -> Result<Self, ParseKeyError> {
         let mut trust = Self::default();
         if let Some(keys) = settings.list("trusted-public-keys") {
@@ -47,11 +47,11 @@ impl Trust {
 }
 
 /// Nix's settings on this machine, as far as files and variables say them: the system's
-/// `nix.conf`, the user's, and `NIX_CONFIG`. What is not there is passed over.
+/// `nix.conf`, the user's, and `NIX_CONFIG`. What is not there is skipped.
 ///
 /// # Errors
 ///
-/// A file cannot be read, or a line in it is no setting.
+/// A file cannot be read, or a line in it is not a setting.
 pub fn nix_settings(environment: &Environment) -> Result<NixConf, BinaryCacheError> {
     let mut settings = NixConf::default();
     let system = environment.get("NIX_CONF_DIR").unwrap_or("/etc/nix");

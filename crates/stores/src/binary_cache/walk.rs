@@ -43,7 +43,7 @@ pub(super) fn walk<T: Send>(
     }
 }
 
-/// So many threads, or fewer where the system does not give as many.
+/// This many threads, or fewer where the system does not give as many.
 fn pool(threads: usize) -> Result<ThreadPool, BinaryCacheError> {
     let pool = ThreadPoolBuilder::new()
         .num_threads(threads.max(1))

@@ -110,7 +110,7 @@ fn a_lasting_fault_is_one_clear_error() {
         ),
         (
             |_| Answer::Status(404, ""),
-            "names a file that is not there",
+            "names a file that does not exist",
             1,
         ),
         (|_| Answer::HangUp, "cannot fetch", 4),

@@ -282,7 +282,7 @@ fn a_narinfo_must_be_for_the_path_that_was_asked_for() {
     let error = shown(&made.open(), &path(2)).unwrap_err();
     assert!(
         error.contains(&format!(
-            "was asked for {}, but tells of {}",
+            "was asked for {}, but describes {}",
             path(2),
             path(1)
         )),

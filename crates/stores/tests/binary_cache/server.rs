@@ -1,4 +1,4 @@
-//! A web server on the loopback device that serves a directory, and breaks as it is told.
+//! A web server on the loopback device that serves a directory, and fails as tests ask it to.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
