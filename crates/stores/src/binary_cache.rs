@@ -4,6 +4,7 @@
 //! narinfo states. NARs stream from the cache to the visitor. A visitor may see entries of a wrong NAR
 //! before the mismatch shows at its end, so it must discard what it made if the visit fails.
 
+mod aws_profile;
 mod caches;
 mod checked;
 mod decompress;

@@ -44,6 +44,16 @@ pub enum BinaryCacheError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A program that is to give AWS credentials does not.
+    #[error("the credential_process of the AWS profile {profile}, `{program}`: {why}")]
+    CredentialProcess {
+        /// The profile.
+        profile: String,
+        /// The program, without its arguments.
+        program: String,
+        /// What is wrong, without what it printed.
+        why: String,
+    },
     /// No server can be reached with the machine's settings.
     #[error(transparent)]
     Connection(#[from] net::Error),
@@ -126,7 +136,7 @@ pub enum BinaryCacheError {
 #[non_exhaustive]
 pub enum FetchError {
     /// The server answered otherwise than with the file.
-    #[error("the server answered {status}{}{}", in_brackets(.message), advice(*.status))]
+    #[error("the server answered {status}{}{}", in_brackets(.message), advice(*.status, .message))]
     Status {
         /// HTTP's status code.
         status: u16,
@@ -187,9 +197,15 @@ fn certificate_advice(error: &ureq::Error) -> &'static str {
 
 const CA_FILE: &str = "; if the server is to be trusted, name its authority with --ca-file";
 
-fn advice(status: u16) -> &'static str {
+fn advice(status: u16, message: &str) -> &'static str {
     match status {
         401 => "; credentials come from the address, or a netrc file",
+        // What S3 says has another name than the status.
+        403 if message != "Forbidden" => {
+            "; S3 answers so also for what is not there, to those who may not list the bucket. AWS logins by SSO, \
+             roles and instance metadata are not read: for these, set credential_process to \
+             `aws configure export-credentials`"
+        }
         403 => "; S3 answers so also for what is not there, to those who may not list the bucket",
         _ => "",
     }

@@ -1,12 +1,12 @@
 //! Buckets of S3, or of servers that speak as it does.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rusty_s3::actions::{GetObject, S3Action};
 use rusty_s3::{Bucket, Credentials, UrlStyle};
 use url::Url;
 
+use super::aws_profile::Profile;
 use super::environment::Environment;
 use super::error::BinaryCacheError;
 use super::http::Request;
@@ -43,11 +43,11 @@ impl S3 {
             .ok_or_else(|| wrong("it names no bucket"))?
             .to_owned();
         let profile = parameter("profile");
-        let files = ConfigFiles::read(environment, profile.as_deref())?;
+        let aws = Profile::read(environment, profile.as_deref())?;
         let region = parameter("region")
             .or_else(|| environment.get("AWS_REGION").map(str::to_owned))
             .or_else(|| environment.get("AWS_DEFAULT_REGION").map(str::to_owned))
-            .or_else(|| files.get("region").map(str::to_owned))
+            .or_else(|| aws.get("region").map(str::to_owned))
             .unwrap_or_else(|| "us-east-1".to_owned());
         let scheme = parameter("scheme").unwrap_or_else(|| "https".to_owned());
         let (endpoint, style) = match parameter("endpoint") {
@@ -78,7 +78,7 @@ impl S3 {
         Ok(Self {
             bucket,
             prefix,
-            credentials: credentials(environment, profile.as_deref(), &files),
+            credentials: aws.credentials()?,
         })
     }
 
@@ -91,92 +91,6 @@ impl S3 {
             authorization: None,
         }
     }
-}
-
-/// A profile that the address names comes from the files; else the environment goes before them.
-fn credentials(
-    environment: &Environment,
-    profile: Option<&str>,
-    files: &ConfigFiles,
-) -> Option<Credentials> {
-    let from = |get: &dyn Fn(&str) -> Option<String>| {
-        let (key, secret) = (get("aws_access_key_id")?, get("aws_secret_access_key")?);
-        Some(match get("aws_session_token") {
-            Some(token) => Credentials::new_with_token(key, secret, token),
-            None => Credentials::new(key, secret),
-        })
-    };
-    let variables = |name: &str| {
-        environment
-            .get(&name.to_ascii_uppercase())
-            .map(str::to_owned)
-    };
-    let in_files = |name: &str| files.get(name).map(str::to_owned);
-    match profile {
-        Some(_) => from(&in_files),
-        None => from(&variables).or_else(|| from(&in_files)),
-    }
-}
-
-/// One profile's settings in the AWS files, those of the credentials file first.
-#[derive(Default)]
-struct ConfigFiles(Vec<(String, String)>);
-
-impl ConfigFiles {
-    fn read(environment: &Environment, profile: Option<&str>) -> Result<Self, BinaryCacheError> {
-        let profile = profile
-            .or_else(|| environment.get("AWS_PROFILE"))
-            .unwrap_or("default");
-        let files = [
-            ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials"),
-            ("AWS_CONFIG_FILE", ".aws/config"),
-        ];
-        let mut settings = Vec::new();
-        for path in files
-            .into_iter()
-            .filter_map(|(name, below_home)| environment.file(name, below_home))
-        {
-            match std::fs::read_to_string(&path) {
-                Ok(text) => settings.extend(section(&text, profile)),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(settings_error(path, error)),
-            }
-        }
-        Ok(Self(settings))
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        let setting = self.0.iter().find(|(key, _)| key == name)?;
-        Some(&setting.1)
-    }
-}
-
-fn settings_error(path: PathBuf, error: std::io::Error) -> BinaryCacheError {
-    let source = error.into();
-    BinaryCacheError::Settings { path, source }
-}
-
-/// The settings of a profile, which the configuration file calls `[profile NAME]`.
-fn section(text: &str, profile: &str) -> Vec<(String, String)> {
-    let mut inside = false;
-    let mut settings = Vec::new();
-    for line in text.lines() {
-        // Lines that are set in belong to a setting of more parts, and are none of ours.
-        if line.starts_with([' ', '\t', '#', ';']) {
-            continue;
-        }
-        if let Some(name) = line
-            .trim_end()
-            .strip_prefix('[')
-            .and_then(|l| l.strip_suffix(']'))
-        {
-            let name = name.trim();
-            inside = name.strip_prefix("profile ").map_or(name, str::trim) == profile;
-        } else if inside && let Some((key, value)) = line.split_once('=') {
-            settings.push((key.trim().to_owned(), value.trim().to_owned()));
-        }
-    }
-    settings
 }
 
 #[cfg(test)]
