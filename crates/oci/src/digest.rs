@@ -13,9 +13,11 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// A text that is no digest.
+/// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no digest: `sha256:` and 64 digits of base 16 in small letters were expected")]
+#[error(
+    "`{text}` is not a digest: `sha256:` and 64 digits of base 16 in small letters were expected"
+)]
 pub struct ParseDigestError {
     /// The start of what was read.
     pub text: String,

@@ -30,7 +30,7 @@ pub fn is_manifest(media_type: &str) -> bool {
     matches!(media_type, MANIFEST | DOCKER_MANIFEST)
 }
 
-/// The OCI's type for a layer of either form; nothing for what is no layer, or is compressed in
+/// The OCI's type for a layer of either form; nothing for what is not a layer, or is compressed in
 /// another way.
 pub fn oci_layer(media_type: &str) -> Option<&'static str> {
     Some(match media_type {

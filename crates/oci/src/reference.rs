@@ -74,7 +74,7 @@ pub enum ReferenceError {
         /// What is wrong with it.
         why: &'static str,
     },
-    /// What follows the `@` is no digest.
+    /// What follows the `@` is not a digest.
     #[error("{text:?} is not an image reference: {why}")]
     Digest {
         /// The start of the text.

@@ -1,7 +1,7 @@
-//! Answering a registry that asks who we are: Basic credentials and Bearer tokens.
+//! Authentication to a registry: Basic credentials and Bearer tokens.
 //!
 //! Follows the distribution project's token authentication specification: a 401 names a token
-//! server (`realm`), a `service` and a scope; the token that it gives is sent with every request
+//! server (`realm`), a `service` and a scope; the token that it returns is sent with every request
 //! until it expires, and is then fetched anew.
 
 use std::collections::BTreeMap;
@@ -103,7 +103,7 @@ pub(crate) struct TokenAnswer {
     expires_in: Option<u64>,
 }
 
-/// A token that was given to us.
+/// A token that a server gave us.
 #[derive(Clone)]
 struct Token {
     header: String,
@@ -136,7 +136,7 @@ pub(crate) struct TokenRequest<'a> {
 
 /// What is known of a registry's authentication, shared by all requests to it.
 ///
-/// Two locks, because a token server's refusal is told with the credential that was used, while
+/// Two locks, because a token server's refusal is reported with the credential that was used, while
 /// the other threads still wait for the token.
 #[derive(Default)]
 struct Registry {
@@ -156,7 +156,7 @@ struct Asks {
 /// Keeps the challenges, credentials and tokens of each registry.
 pub(crate) struct Authenticator {
     credentials: Credentials,
-    /// By name. Held for a look only: what takes time holds the registry's own locks.
+    /// By name. Held briefly: slow work holds the locks of its registry only.
     registries: Mutex<BTreeMap<String, Arc<Registry>>>,
 }
 

@@ -1,4 +1,4 @@
-//! What is sent: blobs that can be read, more than once if need be.
+//! Blobs to send: readable more than once if necessary.
 
 use std::io::{self, Read};
 
@@ -18,7 +18,7 @@ pub enum Content {
     Unknown,
 }
 
-/// Something to send, read from its beginning as often as it takes.
+/// A blob to send. It may be read from its beginning several times.
 ///
 /// Every reader must give the same bytes: after a connection broke, another one is opened and
 /// skipped to where the registry is.

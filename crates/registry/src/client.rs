@@ -14,7 +14,7 @@ use crate::transport::{PlainHttp, Transport};
 /// The settings of a [`Client`].
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Which registries are spoken to without TLS.
+    /// Which registries are reached without TLS.
     pub plain_http: PlainHttp,
     /// Where credentials are looked for.
     pub credentials: Credentials,
@@ -39,11 +39,11 @@ impl Default for Options {
     }
 }
 
-/// Speaks with any number of registries; connections, tokens and credentials are kept and shared.
+/// A client for any number of registries. It keeps and shares connections, tokens and credentials.
 pub struct Client(Transport);
 
 impl Client {
-    /// A client with these settings, and the proxy that `HTTPS_PROXY` and its like name.
+    /// A client with these settings, and the proxy that `HTTPS_PROXY` and similar variables name.
     ///
     /// # Errors
     ///

@@ -88,7 +88,7 @@ impl Credentials {
         Self { files, given: None }
     }
 
-    /// These files alone, the first first. A file that does not exist is passed over.
+    /// These files alone, the first first. A file that does not exist is skipped.
     pub fn from_files(files: Vec<PathBuf>) -> Self {
         Self { files, given: None }
     }

@@ -67,7 +67,7 @@ pub enum Error {
     #[error(transparent)]
     Reference(#[from] ReferenceError),
 
-    /// A text that is no digest.
+    /// A text that is not a digest.
     #[error(transparent)]
     Digest(#[from] ParseDigestError),
 

@@ -1,4 +1,4 @@
-//! One request and its answer: authorization, redirects, and trying again what may pass.
+//! One request and its answer: authorization, redirects, and repeating what may succeed later.
 
 use std::io::{self, Read};
 use std::sync::atomic::Ordering;
@@ -40,18 +40,18 @@ pub(crate) struct Answer {
     pub(crate) uri: Uri,
 }
 
-/// Why an attempt brought no answer to work with.
+/// Why an attempt gave no usable answer.
 pub(crate) enum Trouble {
-    /// It may go better next time, after the registry's `Retry-After`.
+    /// It may succeed later, after the registry's `Retry-After`.
     Passing {
         error: Error,
         wait: Option<Duration>,
     },
-    /// The same request belongs to another address.
+    /// The request is redirected to another address.
     Elsewhere(Uri),
-    /// There is a new token to be had, or a first one.
+    /// A new token, or the first one, can be fetched.
     Authorize,
-    /// It will not go better.
+    /// It will fail again.
     Final(Error),
 }
 
@@ -71,7 +71,7 @@ impl Attempts {
         }
     }
 
-    /// Something got across: what failed before does not count any more.
+    /// Some bytes were transferred: earlier failures no longer count.
     pub(crate) fn progressed(&mut self) {
         self.failures.progressed();
         self.redirects = 0;
@@ -298,14 +298,14 @@ impl Transport {
             why,
         };
         let realm = resolve(base, request.realm)
-            .ok_or_else(|| unusable("the token server's address is none".to_owned()))?;
+            .ok_or_else(|| unusable("the token server's address is invalid".to_owned()))?;
         let secure = realm.scheme_str() == Some("https")
             || realm
                 .authority()
                 .is_some_and(|authority| self.is_plain(authority.as_str()));
         if !secure && request.credential.is_some() {
             return Err(unusable(
-                "it wants the password to be sent without TLS; allow plain HTTP if that is meant"
+                "it wants the password to be sent without TLS; allow plain HTTP if you mean that"
                     .to_owned(),
             ));
         }
@@ -345,7 +345,7 @@ impl Transport {
             }
             call.uri = url
                 .parse()
-                .map_err(|_| unusable("the token server's address is none".to_owned()))?;
+                .map_err(|_| unusable("the token server's address is invalid".to_owned()))?;
         }
         let answer = self.answer(&call, form.as_deref())?;
         match answer.status.as_u16() {

@@ -79,7 +79,7 @@ impl StoredManifest {
     /// They are neither a manifest nor an index.
     pub(crate) fn read(identifier: &str, said: &str, bytes: Vec<u8>) -> Result<Self, String> {
         let parts: Parts = serde_json::from_slice(&bytes)
-            .map_err(|error| format!("it is no manifest: {error}"))?;
+            .map_err(|error| format!("it is not a manifest: {error}"))?;
         let said = said.split(';').next().unwrap_or_default().trim();
         let inside = parts
             .media_type
@@ -149,7 +149,7 @@ impl StoredManifest {
 pub(crate) fn object(bytes: &[u8]) -> Result<serde_json::Map<String, Value>, String> {
     match serde_json::from_slice(bytes) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err("it is no JSON object".to_owned()),
+        Ok(_) => Err("it is not a JSON object".to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -1,4 +1,4 @@
-//! What a push tells while it runs, and what it has to say at the end.
+//! What a push reports while it runs, and its summary at the end.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use oci::Digest;
 /// How a blob came to be in the repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arrival {
-    /// It was there.
+    /// The repository already had it.
     Present,
     /// The registry took it over from another of its repositories.
     Mounted,
@@ -31,25 +31,25 @@ pub struct Arrived {
 pub enum Event<'a> {
     /// It is being sent.
     Sending {
-        /// Bytes of it that have gone out; fewer than before if a connection broke.
+        /// Bytes of it that were sent so far; fewer than before if a connection broke.
         sent: u64,
         /// Its size, where that is known already.
         size: Option<u64>,
-        /// Bytes of all blobs of the push that have gone out.
+        /// Bytes of all blobs of the push that were sent so far.
         all: u64,
     },
-    /// It could not be sent, and is tried again after a while.
+    /// Sending failed; it is repeated after a pause.
     Waiting {
         /// What went wrong.
         why: &'a str,
     },
-    /// It is there.
+    /// The repository has it.
     Arrived(Arrived),
 }
 
 /// Watches a push. Called from several threads, often: it must be quick.
 pub trait Observer: Sync {
-    /// Something happened to the blob of this [`name`](crate::Blob::name).
+    /// Reports an event of the blob of this [`name`](crate::Blob::name).
     fn event(&self, name: &str, event: &Event<'_>);
 }
 
@@ -61,7 +61,7 @@ impl Observer for () {
 /// What a push did. A blob that occurs twice counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Blobs that were there.
+    /// Blobs that the repository already had.
     pub present: usize,
     /// Blobs taken over from other repositories.
     pub mounted: usize,

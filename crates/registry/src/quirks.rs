@@ -1,5 +1,5 @@
-//! What a push learns about how its registry takes blobs. All uploads of a push share it, so that
-//! each refusal is met once.
+//! How a registry differs from the protocol, as a push learns it from refusals. All uploads of a push
+//! share it, so each refusal happens once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// further if need be, to the smallest. Proxies are known to refuse 100 MB (Cloudflare), some 50 MB.
 const PIECE: u64 = 32 << 20;
 
-/// The limit that nginx has by itself. Whoever refuses this refuses most images' manifests as well.
+/// nginx's default limit. A proxy that refuses this refuses the manifests of most images, too.
 const SMALLEST_PIECE: u64 = 1 << 20;
 
 /// How one registry differs from the protocol.
@@ -35,7 +35,7 @@ impl Quirks {
         !self.no_expect.load(Ordering::Relaxed)
     }
 
-    /// `Expect` was refused. False if that was known, so that asking without it was no help.
+    /// `Expect` was refused. False if that was known, so that asking again without it is useless.
     pub(crate) fn expect_refused(&self) -> bool {
         !self.no_expect.swap(true, Ordering::Relaxed)
     }
@@ -45,7 +45,7 @@ impl Quirks {
         Some(self.piece.load(Ordering::Relaxed)).filter(|piece| *piece > 0)
     }
 
-    /// A body of so many bytes, or of unknown length, was too large: smaller pieces come next.
+    /// A body of this many bytes, or of unknown length, was too large: smaller pieces come next.
     /// False if there are none.
     pub(crate) fn too_large(&self, tried: Option<u64>) -> bool {
         if !self.takes_patch() || tried.is_some_and(|tried| tried <= SMALLEST_PIECE) {

@@ -17,7 +17,7 @@ use crate::url::{escape, resolve};
 /// By this header a registry says that it lists a manifest as a referrer of its subject.
 const SUBJECT: &str = "oci-subject";
 
-/// Most pages of a list that are read.
+/// The maximum number of pages of a list that are read.
 const PAGES: u32 = 100;
 
 impl Repository<'_> {
@@ -115,7 +115,7 @@ impl Repository<'_> {
     }
 }
 
-/// The entries of one answer; none where it is no list, such as a page for people.
+/// The entries of one answer; none where it is not a list, such as a page for people.
 fn page_entries(answer: Answer, place: &Place) -> Result<Vec<Descriptor>> {
     let content_type = answer.header(header::CONTENT_TYPE).unwrap_or_default();
     let is_index = content_type.starts_with(media_type::INDEX);

@@ -94,7 +94,7 @@ impl<'c> Repository<'c> {
         let text = format!("{}v2/{}/{path}", self.base, self.name);
         let uri = text.parse().map_err(|error| Error::Answer {
             place: place.clone(),
-            why: format!("{text} is no address: {error}"),
+            why: format!("{text} is not an address: {error}"),
         })?;
         Ok(self.call_to(method, uri, place))
     }

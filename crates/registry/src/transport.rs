@@ -14,7 +14,7 @@ use crate::error::Result;
 /// Connections to one registry that are kept: more than a push sends blobs at once.
 const CONNECTIONS: usize = 16;
 
-/// Which registries are spoken to without TLS.
+/// Which registries are reached without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PlainHttp {
     /// Those on this machine's loopback.
@@ -63,7 +63,7 @@ impl Transport {
         })
     }
 
-    /// Whether `authority` is spoken to without TLS.
+    /// Whether `authority` is reached without TLS.
     pub(crate) fn is_plain(&self, authority: &str) -> bool {
         match self.plain_http {
             PlainHttp::Loopback => is_loopback(authority),

@@ -15,7 +15,7 @@ pub(crate) fn with_query(url: &str, name: &str, value: &str) -> String {
     format!("{url}{separator}{name}={}", escape(value))
 }
 
-/// What `location` in an answer to a request of `base` means; nothing where that is no HTTP.
+/// What `location` in an answer to a request of `base` means; `None` where that is not HTTP.
 ///
 /// A location that would go from https back to http on the same host stays with https: it
 /// comes from registries that do not know that a proxy in front of them speaks TLS.

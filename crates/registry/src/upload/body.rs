@@ -109,7 +109,7 @@ fn retry_interrupted(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<
     }
 }
 
-/// The blob ended after so many bytes, before it should have.
+/// The blob ended after this many bytes, before it should have.
 #[derive(Debug, thiserror::Error)]
 #[error("it ended after {0} bytes")]
 pub(super) struct EndedEarly(pub(super) u64);

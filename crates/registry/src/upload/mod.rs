@@ -227,7 +227,7 @@ impl<'a> Upload<'a> {
                 let url = with_query(&session.uri.to_string(), "digest", &digest.to_string());
                 url.parse().map_err(|_| Error::Answer {
                     place: self.place.clone(),
-                    why: format!("{url} is no address"),
+                    why: format!("{url} is not an address"),
                 })?
             }
             _ => session.uri.clone(),

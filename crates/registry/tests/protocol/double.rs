@@ -1,4 +1,4 @@
-//! A registry for what a real one will not do on demand: it fails as it is told to.
+//! A registry for what a real one will not do on demand: it fails as tests ask it to.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, BufReader, Write};

@@ -374,7 +374,7 @@ fn a_registry_that_is_not_there_is_told_at_once() {
     assert!(error.to_string().contains("refuses connections"), "{error}");
 }
 
-/// Passes bytes on to the registry, and breaks the first connections after so many bytes.
+/// Passes bytes on to the registry, and breaks the first connections after this many bytes.
 fn breaking(server: &Server, after: &'static [u64]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
