@@ -8,8 +8,9 @@ use std::process::Command;
 use serde_json::{Value, json};
 use test_peers::needs;
 
-use crate::support::program::{fail, sha256, stream_layered, succeed};
-use crate::support::store_tree::{Node, StoreRoot};
+use crate::support::archive;
+use crate::support::program::{fail, sha256, succeed};
+use crate::support::store_tree::{Node, StoreRoot, store_path};
 
 const APP: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";
 
@@ -23,22 +24,9 @@ type Members = Vec<(String, Result<Vec<u8>, &'static str>)>;
 impl Fixture {
     fn new() -> Self {
         let root = StoreRoot::new();
-        let program = Node::Text {
-            text: "#!/bin/sh\n".to_owned(),
-            exec: true,
-        };
-        let bin = Node::Directory {
-            dir: [("app".to_owned(), program)].into(),
-        };
-        root.add(
-            APP,
-            &Node::Directory {
-                dir: [("bin".to_owned(), bin)].into(),
-            },
-            Path::new(""),
-        );
-        let graph = json!([{"path": format!("/nix/store/{APP}"), "narSize": 1, "references": []}]);
-        fs::write(root.path().join("graph.json"), graph.to_string()).unwrap();
+        let bin = Node::directory([("app", Node::program())]);
+        root.add(APP, &Node::directory([("bin", bin)]), Path::new(""));
+        root.describe(&[json!({"path": store_path(APP), "narSize": 1, "references": []})]);
         Self { root }
     }
 
@@ -71,12 +59,7 @@ impl Fixture {
     }
 
     fn command(&self, base: &Path) -> Command {
-        let mut command = stream_layered();
-        command
-            .arg("--store")
-            .arg(self.root.path())
-            .arg("--closure")
-            .arg(self.root.path().join("graph.json"));
+        let mut command = self.root.command(&[]);
         command.arg("--no-cache").arg("--from-image").arg(base);
         command
     }
@@ -130,16 +113,7 @@ fn base(prefix: &str) -> Members {
 }
 
 fn config_of(image: &Path) -> Value {
-    let read = |member: &str| -> Value {
-        let output = Command::new("tar")
-            .arg("-xOf")
-            .arg(image)
-            .arg(member)
-            .output()
-            .unwrap();
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
-    read(read("manifest.json")[0]["Config"].as_str().unwrap())
+    archive::config(image).1
 }
 
 #[needs("gzip", "zstd", "bzip2", "xz")]

@@ -299,7 +299,7 @@ fn what_cannot_be_a_store_is_said() {
         (&[url.as_str()][..], 1, "nix-cache-info"),
         (&["ssh://host"], 1, "ssh://host"),
         (&["local", &url], 2, "--store local"),
-        (&["/", "/"], 2, "more than one store"),
+        (&["/", "/"], 2, "more than once"),
     ] {
         let mut command = stream_layered();
         for store in stores {

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use test_peers::needs;
 
 use crate::support::program::{fail, stream_layered, succeed, with_input};
-use crate::support::store_tree::{Node, StoreRoot};
+use crate::support::store_tree::{Node, StoreRoot, store_path as path};
 
 const HASH: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -19,10 +19,6 @@ const HASH: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca4959
 const APP: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";
 const LIB: &str = "a9xlmsmmpw9hg4lamgjcdhnfmixsai23-lib-2.1";
 const DATA: &str = "kbl2sfalv5db7a88a86zb45cyvp8qcqy-data";
-
-fn path(base_name: &str) -> String {
-    format!("/nix/store/{base_name}")
-}
 
 /// Path, size, references.
 fn graph() -> [(String, u64, Vec<String>); 3] {
@@ -35,22 +31,12 @@ fn graph() -> [(String, u64, Vec<String>); 3] {
 
 fn store() -> StoreRoot {
     let root = StoreRoot::new();
-    let file = |name: &str, text: &str, exec| Node::Directory {
-        dir: [(
-            name.to_owned(),
-            Node::Text {
-                text: text.to_owned(),
-                exec,
-            },
-        )]
-        .into(),
-    };
-    let bin = Node::Directory {
-        dir: [("bin".to_owned(), file("app", "#!/bin/sh\n", true))].into(),
-    };
-    root.add(APP, &bin, Path::new(""));
-    root.add(LIB, &file("lib.so", "lib", false), Path::new(""));
-    root.add(DATA, &file("data", "data", false), Path::new(""));
+    let bin = Node::directory([("app", Node::program())]);
+    let library = Node::directory([("lib.so", Node::text("lib"))]);
+    let data = Node::directory([("data", Node::text("data"))]);
+    root.add(APP, &Node::directory([("bin", bin)]), Path::new(""));
+    root.add(LIB, &library, Path::new(""));
+    root.add(DATA, &data, Path::new(""));
     root
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use serde_json::Value;
 use test_peers::needs;
 
+use crate::support::archive;
 use crate::support::debian::hello;
 use crate::support::engine::Engine;
 use crate::support::peer;
@@ -133,16 +134,6 @@ fn the_image_of_a_nix_closure_is_the_same_again() {
 
 /// Digest of the configuration, in base 16.
 fn image_id(archive: &Path) -> String {
-    let manifest = succeed(
-        Command::new("tar")
-            .arg("-xOf")
-            .arg(archive)
-            .arg("manifest.json"),
-    );
-    let manifest: Value = serde_json::from_slice(&manifest).unwrap();
-    manifest[0]["Config"]
-        .as_str()
-        .unwrap()
-        .trim_end_matches(".json")
-        .to_owned()
+    let (member, _) = archive::config(archive);
+    member.trim_end_matches(".json").to_owned()
 }

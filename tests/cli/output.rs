@@ -4,10 +4,12 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+
+use serde_json::json;
 use test_peers::needs;
 
-use crate::support::program::{fail, sha256, stderr, stream_layered, succeed};
-use crate::support::store_tree::{Node, StoreRoot};
+use crate::support::program::{fail, sha256, stderr, succeed};
+use crate::support::store_tree::{Node, StoreRoot, store_path};
 
 const APP: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";
 
@@ -20,38 +22,24 @@ struct Fixture {
 impl Fixture {
     fn new(size: usize) -> Self {
         let root = StoreRoot::new();
-        let program = Node::Text {
-            text: "#!/bin/sh\n".to_owned(),
-            exec: true,
-        };
-        let bin = Node::Directory {
-            dir: [("app".to_owned(), program)].into(),
-        };
+        let bin = Node::directory([("app", Node::program())]);
         let data = Node::Pattern {
             pattern: "some bytes ".to_owned(),
             size,
             exec: false,
         };
-        let dir = [("bin".to_owned(), bin), ("data".to_owned(), data)].into();
-        root.add(APP, &Node::Directory { dir }, Path::new(""));
+        let tree = Node::directory([("bin", bin), ("data", data)]);
+        root.add(APP, &tree, Path::new(""));
         let hash = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        let graph = format!(
-            r#"[{{"path": "/nix/store/{APP}", "narSize": {size}, "narHash": "{hash}", "references": []}}]"#
-        );
-        fs::write(root.path().join("graph.json"), graph).unwrap();
+        let path = store_path(APP);
+        root.describe(&[json!({"path": path, "narSize": size, "narHash": hash, "references": []})]);
         let image = root.path().join("out/image.tar");
         fs::create_dir(root.path().join("out")).unwrap();
         Self { root, image }
     }
 
     fn command(&self) -> Command {
-        let mut command = stream_layered();
-        command
-            .arg("--store")
-            .arg(self.root.path())
-            .arg("--closure")
-            .arg(self.root.path().join("graph.json"));
-        command
+        self.root.command(&[])
     }
 
     fn data(&self) -> PathBuf {

@@ -11,7 +11,7 @@ use test_peers::needs;
 use crate::golden;
 use crate::support::peer;
 use crate::support::program::{fail, stream_layered, succeed};
-use crate::support::store_tree::{Node, StoreRoot};
+use crate::support::store_tree::{Node, StoreRoot, store_path};
 
 /// A version of the application with its closure.
 struct Release {
@@ -57,34 +57,23 @@ impl Release {
                 size: *size,
                 exec: true,
             };
-            let bin = Node::Directory {
-                dir: [(
-                    "bin".to_owned(),
-                    Node::Directory {
-                        dir: [((*name).to_owned(), file)].into(),
-                    },
-                )]
-                .into(),
-            };
-            root.add(&base_name, &bin, Path::new(""));
-            let references: Vec<String> = references.iter().map(|other| path(other)).collect();
+            let bin = Node::directory([(*name, file)]);
+            root.add(&base_name, &Node::directory([("bin", bin)]), Path::new(""));
+            let references: Vec<String> =
+                references.iter().map(|other| store_path(other)).collect();
             entries.push(json!({
-                "path": path(&base_name),
+                "path": store_path(&base_name),
                 "narHash": format!("sha256:{:0>52}", hash(&base_name)),
                 "narSize": size + 400,
                 "references": references,
             }));
             base_names.push((name, base_name));
         }
-        fs::write(
-            root.path().join("graph.json"),
-            Value::from(entries).to_string(),
-        )
-        .unwrap();
+        root.describe(&entries);
         let (_, app) = base_names.pop().unwrap();
         Self {
             root,
-            app: path(&app),
+            app: store_path(&app),
         }
     }
 
@@ -94,11 +83,7 @@ impl Release {
 
     /// The program with this command, and the closure.
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = stream_layered();
-        command.args(words).arg("--store").arg(self.directory());
-        command
-            .arg("--closure")
-            .arg(self.directory().join("graph.json"));
+        let mut command = self.root.command(words);
         command
             .arg("--cache")
             .arg(self.directory().join("cache"))
@@ -108,17 +93,8 @@ impl Release {
 
     /// The program's `plan`, which knows no cache.
     fn plan(&self, words: &[&str]) -> String {
-        let mut command = stream_layered();
-        command
-            .arg("plan")
-            .args(words)
-            .arg("--store")
-            .arg(self.directory());
-        command
-            .arg("--closure")
-            .arg(self.directory().join("graph.json"))
-            .arg(&self.app);
-        String::from_utf8(succeed(&mut command)).unwrap()
+        let mut command = self.root.command(&[&["plan"], words].concat());
+        String::from_utf8(succeed(command.arg(&self.app))).unwrap()
     }
 
     /// An archive, made with these options.
@@ -128,10 +104,6 @@ impl Release {
         succeed(self.command(&words).arg("-o").arg(&archive));
         archive.into_os_string().into_string().unwrap()
     }
-}
-
-fn path(base_name: &str) -> String {
-    format!("/nix/store/{base_name}")
 }
 
 /// 32 characters that a store path's hash may have.

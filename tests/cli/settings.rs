@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::support::program::{fail, stderr, stream_layered, succeed};
-use crate::support::store_tree::{Node, StoreRoot};
+use crate::support::store_tree::{Node, StoreRoot, store_path};
 
 const HELLO: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-hello-2.10";
 const TOOLS: &str = "a9xlmsmmpw9hg4lamgjcdhnfmixsai23-tools-1.0";
@@ -37,24 +37,13 @@ fn store() -> StoreRoot {
     let root = StoreRoot::new();
     root.add(HELLO, &programs(&["hello", "greet"]), Path::new(""));
     root.add(TOOLS, &programs(&["a", "b", "greet"]), Path::new(""));
-    let entry = |name: &str| json!({"path": format!("/nix/store/{name}"), "narSize": 1, "narHash": HASH, "references": []});
-    fs::write(
-        root.path().join("graph.json"),
-        json!([entry(HELLO), entry(TOOLS)]).to_string(),
-    )
-    .unwrap();
+    let entry = |name: &str| json!({"path": store_path(name), "narSize": 1, "narHash": HASH, "references": []});
+    root.describe(&[entry(HELLO), entry(TOOLS)]);
     root
 }
 
 fn command(root: &StoreRoot, options: &[&str]) -> Command {
-    let mut command = stream_layered();
-    command
-        .arg("--store")
-        .arg(root.path())
-        .arg("--closure")
-        .arg(root.path().join("graph.json"))
-        .args(options);
-    command
+    root.command(options)
 }
 
 /// The image's configuration without the plan that it carries, and the name it has.

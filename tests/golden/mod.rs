@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::support::archive;
 use crate::support::program::{sha256, stream_layered, succeed};
 use crate::support::store_tree::{Node, StoreRoot};
 
@@ -145,21 +146,12 @@ fn bytes_depend_on_no_machine() {
     }
 }
 
-/// Name of the configuration, and the digests that it lists, by an independent reader.
+/// Name of the configuration, and the digests that it lists.
 pub fn config_of(archive: &Path) -> (String, Vec<String>) {
-    let read = |member: &str| -> Value {
-        let archive = archive.to_str().unwrap();
-        let output = std::process::Command::new("tar")
-            .args(["-xOf", archive, member])
-            .output()
-            .unwrap();
-        serde_json::from_slice(&output.stdout).unwrap()
-    };
-    let manifest = read("manifest.json");
-    let config = manifest[0]["Config"].as_str().unwrap();
-    let diff_ids = read(config)["rootfs"]["diff_ids"].clone();
+    let (member, config) = archive::config(archive);
+    let diff_ids = config["rootfs"]["diff_ids"].clone();
     (
-        config.strip_suffix(".json").unwrap().to_owned(),
+        member.strip_suffix(".json").unwrap().to_owned(),
         serde_json::from_value(diff_ids).unwrap(),
     )
 }

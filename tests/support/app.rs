@@ -7,8 +7,7 @@ use std::process::Command;
 
 use serde_json::json;
 
-use crate::support::program::stream_layered;
-use crate::support::store_tree::StoreRoot;
+use crate::support::store_tree::{StoreRoot, store_path};
 
 /// The program's path, and two that it needs.
 const APP: &str = "g86nplrhlhz6lr3f7aj1fb17m460rakb-app-1.0";
@@ -53,23 +52,23 @@ impl App {
 
     /// Writes the closure's graph, with these in place of hashes.
     fn describe(&self, hashes: [u8; 3]) {
-        let name = |base_name: &str| format!("/nix/store/{base_name}");
         let entry = |base_name: &str, hash: u8, references: &[&str]| {
-            let references: Vec<String> = references.iter().map(|other| name(other)).collect();
+            let references: Vec<String> =
+                references.iter().map(|other| store_path(other)).collect();
             json!({
-                "path": name(base_name),
+                "path": store_path(base_name),
                 "narHash": format!("sha256:{:02x}{}", hash, "0".repeat(62)),
                 "narSize": 1000,
                 "references": references,
             })
         };
         let [app, a, b] = hashes;
-        let graph = json!([
+        let graph = [
             entry(APP, app, &LIBRARIES),
             entry(LIBRARIES[0], a, &[]),
             entry(LIBRARIES[1], b, &[]),
-        ]);
-        fs::write(self.directory().join("graph.json"), graph.to_string()).unwrap();
+        ];
+        self.root.describe(&graph);
     }
 
     /// Changes the program alone.
@@ -101,14 +100,9 @@ impl App {
     /// The program that is tested, with this command and then the closure. A strategy that gives
     /// small paths layers of their own, so that there are some to be left out.
     pub fn command(&self, words: &[&str]) -> Command {
-        let mut command = stream_layered();
+        let mut command = self.root.command(words);
         command
-            .args(words)
             .args(["--strategy", "auto"])
-            .arg("--store")
-            .arg(self.directory())
-            .arg("--closure")
-            .arg(self.directory().join("graph.json"))
             .arg("--cache")
             .arg(self.directory().join("cache"))
             .arg(format!("/nix/store/{APP}"));

@@ -1,6 +1,7 @@
 //! What tests share; no test is here.
 
 pub mod app;
+pub mod archive;
 pub mod debian;
 pub mod engine;
 pub mod peer;

@@ -6,9 +6,13 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::support::program::stream_layered;
 
 /// What is put at one name.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,6 +41,37 @@ pub enum Node {
     Copy { copy: String },
 }
 
+impl Node {
+    /// A directory with these names in it.
+    pub fn directory<const N: usize>(entries: [(&str, Self); N]) -> Self {
+        let entries = entries.map(|(name, node)| (name.to_owned(), node));
+        Self::Directory {
+            dir: entries.into(),
+        }
+    }
+
+    /// A file with some text.
+    pub fn text(text: &str) -> Self {
+        Self::Text {
+            text: text.to_owned(),
+            exec: false,
+        }
+    }
+
+    /// A program that does nothing.
+    pub fn program() -> Self {
+        Self::Text {
+            text: "#!/bin/sh\n".to_owned(),
+            exec: true,
+        }
+    }
+}
+
+/// The whole store path.
+pub fn store_path(base_name: &str) -> String {
+    format!("/nix/store/{base_name}")
+}
+
 /// A directory that holds `nix/store`, deleted at the end.
 pub struct StoreRoot {
     directory: TempDir,
@@ -62,6 +97,25 @@ impl StoreRoot {
     /// Puts a store path. Files to copy lie in `beside`.
     pub fn add(&self, base_name: &str, node: &Node, beside: &Path) {
         self.put(&self.store().join(base_name), node, beside);
+    }
+
+    /// Writes the closure for `command`: entries as Nix prints them.
+    pub fn describe(&self, entries: &[Value]) {
+        fs::write(self.closure(), serde_json::to_vec(entries).unwrap()).unwrap();
+    }
+
+    /// Where the closure is.
+    pub fn closure(&self) -> PathBuf {
+        self.path().join("graph.json")
+    }
+
+    /// The program that is tested, with this command on this store and its closure.
+    pub fn command(&self, words: &[&str]) -> Command {
+        let mut command = stream_layered();
+        command.args(words);
+        command.arg("--store").arg(self.path());
+        command.arg("--closure").arg(self.closure());
+        command
     }
 
     fn put(&self, at: &Path, node: &Node, beside: &Path) {
