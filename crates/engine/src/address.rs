@@ -14,7 +14,7 @@ use crate::Error;
 pub struct Candidate {
     /// The place.
     pub address: SocketAddress,
-    /// The environment's variable that names it; none for the usual places.
+    /// The environment variable that names it; `None` for the usual places.
     pub variable: Option<&'static str>,
 }
 
@@ -22,7 +22,7 @@ pub struct Candidate {
 ///
 /// # Errors
 ///
-/// A variable holds an address that is not spoken.
+/// A variable contains an address that is not supported.
 pub fn named(env: impl Fn(&str) -> Option<OsString>) -> Result<Vec<Candidate>, Error> {
     let mut candidates = Vec::new();
     for variable in ["DOCKER_HOST", "CONTAINER_HOST"] {
@@ -55,8 +55,8 @@ pub fn usual(env: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     sockets.into_iter().flatten().collect()
 }
 
-/// Reads `unix:///path` and `tcp://127.0.0.1:2375`. Other machines are not for plain HTTP, which
-/// would give everyone on the way the engine.
+/// Reads `unix:///path` and `tcp://127.0.0.1:2375`. Other machines are refused: plain HTTP would let
+/// everybody on the way control the engine.
 fn parse(text: &str) -> Result<SocketAddress, &'static str> {
     if let Some(path) = text.strip_prefix("unix://") {
         if !path.starts_with('/') {
@@ -72,17 +72,17 @@ fn parse(text: &str) -> Result<SocketAddress, &'static str> {
     };
     let host = host.trim_end_matches('/');
     let (name, port) = host.rsplit_once(':').ok_or("it has no port")?;
-    let port = port.parse().map_err(|_| "its port is no number")?;
+    let port = port.parse().map_err(|_| "its port is not a number")?;
     let name = name.trim_start_matches('[').trim_end_matches(']');
     let ip = if name == "localhost" {
         IpAddr::from([127, 0, 0, 1])
     } else {
         name.parse()
-            .map_err(|_| "only an engine on this machine is spoken to, as tcp://127.0.0.1:PORT")?
+            .map_err(|_| "only engines on this machine are supported, as tcp://127.0.0.1:PORT")?
     };
     if !ip.is_loopback() {
         return Err(
-            "only an engine on this machine is spoken to; `ssh -L` brings another one here",
+            "only engines on this machine are supported; `ssh -L` forwards another machine's engine to this one",
         );
     }
     Ok(SocketAddress::Tcp(SocketAddr::new(ip, port)))

@@ -16,7 +16,7 @@ const MAX_ANSWER: u64 = 256 << 20;
 /// The URL's host, for the request's form alone: where to connect is known.
 const HOST: &str = "http://127.0.0.1";
 
-/// Speaks to one engine.
+/// A client of one engine.
 pub struct Client {
     address: SocketAddress,
     requests: LocalSocket,
@@ -86,7 +86,7 @@ impl Client {
             .map_err(|error| self.answer(what, error.to_string()))
     }
 
-    /// Has something done.
+    /// Sends a request that changes something.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Client {
         self.accept(what, answer).map(drop)
     }
 
-    /// Has something deleted.
+    /// Deletes something.
     ///
     /// # Errors
     ///

@@ -91,10 +91,10 @@ impl Search<'_> {
     /// None answers, or the one that the environment names does not.
     pub fn run(&self) -> Result<Engine, Error> {
         let mut tried = Vec::new();
-        // Places where somebody listens who has not answered yet, and their numbers in `tried`.
+        // Places where a program listens that has not answered yet, and their indexes in `tried`.
         let mut silent = Vec::new();
         for candidate in self.candidates()? {
-            // Who names an engine does not mean another one.
+            // If an engine was named, no other one is tried.
             let is_binding = is_binding(&candidate, self.choice);
             let within = if is_binding {
                 self.timeouts.named
@@ -126,7 +126,7 @@ impl Search<'_> {
                 Err(why) => tried.push(why),
             }
         }
-        // Nobody else is there: these may only be starting.
+        // No other engine answers; these may still be starting.
         for (index, address) in silent {
             match self.open(&address, self.timeouts.named) {
                 Ok(engine) => return Ok(engine),
@@ -192,7 +192,7 @@ impl Search<'_> {
 /// Why there is no engine at a place, in a few words.
 #[derive(Debug, thiserror::Error)]
 enum NoAnswer {
-    #[error("somebody listens there, but does not answer within {0:?}")]
+    #[error("a program listens there, but does not answer within {0:?}")]
     Silent(Duration),
     #[error("{0}")]
     Other(String),

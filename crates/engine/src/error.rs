@@ -18,7 +18,7 @@ pub enum Error {
         /// Where, and why it is not there.
         tried: Vec<Tried>,
     },
-    /// The address in the environment is none that is spoken.
+    /// The environment contains an address that is not supported.
     #[error("{variable}={text}: {why}")]
     Address {
         /// The environment's variable.
@@ -40,7 +40,7 @@ pub enum Error {
     },
     /// The engine does not answer, or stopped in the middle.
     #[error(
-        "{what}: {engine} was silent for {within:?}; see whether it still works, or start it anew"
+        "{what}: {engine} was silent for {within:?}; check whether it still works, or restart it"
     )]
     Silent {
         /// What was to be done.
@@ -50,7 +50,7 @@ pub enum Error {
         /// How long it was waited for.
         within: Duration,
     },
-    /// The engine says no.
+    /// The engine refuses.
     #[error("{what}: {engine} says: {message}")]
     Refused {
         /// What was to be done.
@@ -71,7 +71,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The engine's answer is not what its API promises.
-    #[error("{what}: {engine} gave an answer that is not understood: {why}")]
+    #[error("{what}: {engine} gave an unexpected answer: {why}")]
     Answer {
         /// What was to be done.
         what: String,
@@ -81,13 +81,13 @@ pub enum Error {
         why: String,
     },
     /// The name cannot be one of an image.
-    #[error("{name} is no name for an image: NAME:TAG in small letters is")]
+    #[error("{name} is not an image name: use NAME:TAG in lower case")]
     Name {
         /// The name.
         name: String,
     },
     /// The engine took the image, and does not have it.
-    #[error("{engine} took all layers of the image {id}, and does not have it whole")]
+    #[error("{engine} took all layers of the image {id}, but the image is incomplete")]
     NotWhole {
         /// The engine.
         engine: String,

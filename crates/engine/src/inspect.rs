@@ -1,4 +1,4 @@
-//! What engines say of an image.
+//! What engines report of an image.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ pub struct Inspected {
     pub id: String,
     /// Digests of its layers' tars, bottom first.
     pub diff_ids: Vec<Digest>,
-    /// Its manifests. Only Docker's containerd store tells, from 28.0 on.
+    /// Its manifests. Only Docker's containerd store reports them, from 28.0 on.
     pub manifests: Option<BTreeMap<Digest, Manifest>>,
 }
 
 /// What is there of a manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manifest {
-    /// Whether all blobs are there.
+    /// Whether the store has all blobs.
     pub is_available: bool,
     /// Bytes of the blobs that are there, as their descriptors say.
     pub content: u64,

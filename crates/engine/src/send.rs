@@ -9,8 +9,8 @@ use image::Output;
 
 use crate::{Error, Observer};
 
-/// Has `upload` send what `write` writes; gives what `write` gives, or nothing where the engine had
-/// enough before the end.
+/// Lets `upload` send what `write` writes. Returns what `write` returns, or `None` if the engine
+/// stopped reading before the end.
 pub(crate) fn send<T>(
     upload: impl FnOnce(Archive<'_>) -> Result<(), Error> + Send,
     observer: &dyn Observer,

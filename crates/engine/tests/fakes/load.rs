@@ -126,7 +126,7 @@ fn an_engine_that_hangs_up_or_talks_nonsense_is_an_error() {
     });
     for (docker, expected) in [
         (docker_1, "cannot be reached"),
-        (docker_2, "not understood"),
+        (docker_2, "unexpected answer"),
         (docker_3, "without Id and RootFS.Layers"),
         (docker_4, "cannot be reached"),
     ] {
@@ -152,7 +152,7 @@ fn an_error_in_the_stream_of_a_load_is_told() {
 fn an_image_that_is_not_there_after_the_load_is_an_error() {
     let docker = docker(|line| line.contains("sha256:").then(Reply::not_found));
     let error = load(&named(&docker)).0.unwrap_err().to_string();
-    assert!(error.contains("does not have it whole"), "{error}");
+    assert!(error.contains("the image is incomplete"), "{error}");
     assert!(!docker.log().iter().any(|line| line.contains("/tag?")));
 }
 

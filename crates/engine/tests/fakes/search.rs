@@ -64,7 +64,7 @@ fn an_engine_that_is_named_and_does_not_answer_is_an_error() {
     let found = find(&[("DOCKER_HOST", &silent.host())], &[&docker], Choice::Any);
     let error = found.err().unwrap().to_string();
     let place = format!("DOCKER_HOST={}", silent.socket().display());
-    let expected = format!("{place}: somebody listens there, but does not answer within 400ms");
+    let expected = format!("{place}: a program listens there, but does not answer within 400ms");
     assert!(error.contains(&expected), "{error}");
     let found = find(&[], &[&silent], Choice::Docker);
     let error = found.err().unwrap().to_string();
@@ -89,7 +89,10 @@ fn an_engine_that_is_just_being_started_is_waited_for_where_there_is_no_other() 
 #[test]
 fn an_engine_that_answers_nonsense_is_named() {
     for (answer, expected) in [
-        (Reply::Answer as fn(u16, String) -> Reply, "not understood"),
+        (
+            Reply::Answer as fn(u16, String) -> Reply,
+            "unexpected answer",
+        ),
         (|_, body| Reply::Cut(body), "cannot be reached"),
         (|_, _| Reply::Silence, "was silent for 400ms"),
         (
