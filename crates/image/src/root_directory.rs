@@ -9,9 +9,10 @@ use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+pub use crate::tar::gnu::{Device, Node};
 use crate::tar::gnu::{GnuKind, GnuMember, write_gnu_header};
 use crate::tar::{BLOCK, end_of_archive, padding};
 
@@ -19,7 +20,7 @@ use crate::tar::{BLOCK, end_of_archive, padding};
 /// environment gives to what is older than zip files.
 pub const MTIME: u64 = 315_532_800;
 
-/// Owner and permission bits of an entry.
+/// What an entry is beside its place and contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attributes {
     /// Numeric user.
@@ -28,6 +29,8 @@ pub struct Attributes {
     pub gid: u32,
     /// The lowest twelve bits of the mode.
     pub mode: u32,
+    /// What it is where it is no file, directory or link.
+    pub node: Option<Node>,
 }
 
 /// Says what attributes the entries of a directory get.
@@ -49,8 +52,8 @@ pub enum RootDirectoryError {
         /// The system's error.
         source: io::Error,
     },
-    /// A socket, pipe or device.
-    #[error("{} is no file, directory or link; remove it from the image's root", path.display())]
+    /// A socket, which a tar cannot hold.
+    #[error("{} is a socket; remove it from the image's root", path.display())]
     Kind {
         /// The entry.
         path: PathBuf,
@@ -95,8 +98,11 @@ impl<W: Write> Tar<'_, W> {
         };
         let metadata = fs::symlink_metadata(place).map_err(read)?;
         let kind = metadata.file_type();
-        if kind.is_dir() {
-            self.header(&[name, b"/"].concat(), GnuKind::Directory, &metadata)?;
+        let attributes = self.attributes.attributes(path_in_image(name), &metadata);
+        if let Some(node) = attributes.node {
+            self.header(name, GnuKind::Node(node), &attributes)
+        } else if kind.is_dir() {
+            self.header(&[name, b"/"].concat(), GnuKind::Directory, &attributes)?;
             let names = fs::read_dir(place)
                 .map_err(read)?
                 .map(|entry| Ok(entry?.file_name()));
@@ -112,11 +118,11 @@ impl<W: Write> Tar<'_, W> {
                 .map_err(read)?
                 .into_os_string()
                 .into_vec();
-            self.header(name, GnuKind::Symlink(&target), &metadata)
+            self.header(name, GnuKind::Symlink(&target), &attributes)
         } else if kind.is_file() {
             let file = File::open(place).map_err(read)?;
             let size = metadata.len();
-            self.header(name, GnuKind::File(size), &metadata)?;
+            self.header(name, GnuKind::File(size), &attributes)?;
             let copied = io::copy(&mut io::Read::take(file, size), self.out)
                 .map_err(RootDirectoryError::Write)?;
             if copied != size {
@@ -135,14 +141,8 @@ impl<W: Write> Tar<'_, W> {
         &mut self,
         name: &[u8],
         kind: GnuKind<'_>,
-        metadata: &Metadata,
+        attributes: &Attributes,
     ) -> Result<(), RootDirectoryError> {
-        // The member's name is the path with a dot before it; the root's own ends with its slash.
-        let path = match name {
-            b"./" => &name[1..],
-            _ => name[1..].strip_suffix(b"/").unwrap_or(&name[1..]),
-        };
-        let attributes = self.attributes.attributes(path, metadata);
         let mut header = Vec::with_capacity(BLOCK as usize);
         let member = GnuMember {
             name,
@@ -167,6 +167,14 @@ impl<W: Write> Tar<'_, W> {
     }
 }
 
+/// The path in the image of a member, whose name is that path with a dot before it.
+fn path_in_image(name: &[u8]) -> &[u8] {
+    match name {
+        b"." => b"/",
+        _ => &name[1..],
+    }
+}
+
 /// Attributes as the directory has them, but for the owner, which is root.
 #[derive(Debug, Default)]
 pub struct OwnedByRoot;
@@ -177,12 +185,26 @@ impl SetAttributes for OwnedByRoot {
             uid: 0,
             gid: 0,
             mode: metadata.mode() & 0o7777,
+            node: node(metadata),
         }
     }
 }
 
-/// Owners and modes that fakeroot noted: what a program that was run by it asked for, and the files
-/// themselves do not have.
+fn node(metadata: &Metadata) -> Option<Node> {
+    let kind = metadata.file_type();
+    if kind.is_fifo() {
+        Some(Node::Pipe)
+    } else if kind.is_char_device() {
+        Some(Node::CharacterDevice(Device::of(metadata.rdev())))
+    } else if kind.is_block_device() {
+        Some(Node::BlockDevice(Device::of(metadata.rdev())))
+    } else {
+        None
+    }
+}
+
+/// Owners, modes and devices that fakeroot noted: what a program that was run by it asked for, and the
+/// files themselves do not have. A device is an empty file on disk.
 #[derive(Debug, Default)]
 pub struct FakerootState {
     files: BTreeMap<(u64, u64), Attributes>,
@@ -197,8 +219,8 @@ pub struct FakerootStateError {
 }
 
 impl FakerootState {
-    /// Reads what `fakeroot -s` saves: for each file, its device (base 16), inode, mode (base 8),
-    /// user and group.
+    /// Reads what `fakeroot -s` saves: for each file, its device (base 16), inode, mode (base 8), user,
+    /// group, and the number of the device that it is.
     ///
     /// # Errors
     ///
@@ -225,10 +247,20 @@ fn parse_line(line: &str) -> Option<((u64, u64), Attributes)> {
         u64::from_str_radix(fields.get("dev")?, 16).ok()?,
         fields.get("ino")?.parse().ok()?,
     );
+    let mode = u32::from_str_radix(fields.get("mode")?, 8).ok()?;
+    let device = || Some(Device::of(fields.get("rdev")?.parse().ok()?));
+    // The kinds of POSIX's `st_mode`.
+    let node = match mode & 0o170_000 {
+        0o010_000 => Some(Node::Pipe),
+        0o020_000 => Some(Node::CharacterDevice(device()?)),
+        0o060_000 => Some(Node::BlockDevice(device()?)),
+        _ => None,
+    };
     let attributes = Attributes {
         uid: fields.get("uid")?.parse().ok()?,
         gid: fields.get("gid")?.parse().ok()?,
-        mode: u32::from_str_radix(fields.get("mode")?, 8).ok()? & 0o7777,
+        mode: mode & 0o7777,
+        node,
     };
     Some((file, attributes))
 }

@@ -13,6 +13,38 @@ pub(crate) enum GnuKind<'a> {
     Directory,
     /// A symbolic link, with its target.
     Symlink(&'a [u8]),
+    /// A pipe or device.
+    Node(Node),
+}
+
+/// A pipe or device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// A named pipe.
+    Pipe,
+    /// A device that is read by characters.
+    CharacterDevice(Device),
+    /// A device that is read by blocks.
+    BlockDevice(Device),
+}
+
+/// The number of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Device {
+    /// Its driver.
+    pub major: u32,
+    /// Which of the driver's devices it is.
+    pub minor: u32,
+}
+
+impl Device {
+    /// The device with this number, as Linux packs it.
+    pub(crate) fn of(number: u64) -> Self {
+        Self {
+            major: rustix::fs::major(number as rustix::fs::Dev),
+            minor: rustix::fs::minor(number as rustix::fs::Dev),
+        }
+    }
 }
 
 /// One member, as far as its header goes. It has numeric owners only.
@@ -57,11 +89,31 @@ pub(crate) fn write_gnu_header(out: &mut impl Write, member: &GnuMember<'_>) -> 
                 write_long(out, EntryType::GNULongLink, target)?;
             }
         }
+        GnuKind::Node(node) => set_node(&mut header, node)?,
     }
     if !put(&mut header.as_old_mut().name, member.name) {
         write_long(out, EntryType::GNULongName, member.name)?;
     }
     write_block(out, &mut header)
+}
+
+fn set_node(header: &mut Header, node: Node) -> io::Result<()> {
+    let device = match node {
+        Node::Pipe => {
+            header.set_entry_type(EntryType::Fifo);
+            return Ok(());
+        }
+        Node::CharacterDevice(device) => {
+            header.set_entry_type(EntryType::Char);
+            device
+        }
+        Node::BlockDevice(device) => {
+            header.set_entry_type(EntryType::Block);
+            device
+        }
+    };
+    header.set_device_major(device.major)?;
+    header.set_device_minor(device.minor)
 }
 
 /// Puts as much of a text into its field as fits; whether that is all of it.
