@@ -18,12 +18,23 @@ pub struct Attributes<T> {
     pub out: PathBuf,
 }
 
+/// Where Nix has put the attributes.
+///
+/// Nix before 2.14 names a path outside of the sandbox in `NIX_ATTRS_JSON_FILE`
+/// (<https://github.com/NixOS/nix/issues/6736>), where a builder in the sandbox finds nothing. The
+/// file itself is always at the top of the build's directory.
+fn file() -> PathBuf {
+    let in_build_top =
+        || PathBuf::from(env::var_os("NIX_BUILD_TOP").unwrap_or_default()).join(".attrs.json");
+    env::var_os("NIX_ATTRS_JSON_FILE")
+        .map(PathBuf::from)
+        .filter(|file| file.exists())
+        .unwrap_or_else(in_build_top)
+}
+
 /// Reads the attributes of the derivation that this process builds.
 pub fn read<T: DeserializeOwned>() -> Result<Attributes<T>> {
-    let file = env::var_os("NIX_ATTRS_JSON_FILE").map_or_else(
-        || PathBuf::from(env::var_os("NIX_BUILD_TOP").unwrap_or_default()).join(".attrs.json"),
-        PathBuf::from,
-    );
+    let file = file();
     let text = fs::read(&file).with_context(|| {
         format!(
             "{}: this is a step of a derivation with __structuredAttrs",
