@@ -12,6 +12,10 @@
         lib.genAttrs [
           "x86_64-linux"
           "aarch64-linux"
+          "armv7l-linux"
+          "i686-linux"
+          "powerpc64le-linux"
+          "riscv64-linux"
           "x86_64-darwin"
           "aarch64-darwin"
         ] (system: f nixpkgs.legacyPackages.${system});

@@ -2,7 +2,9 @@
 # layer, below the one of the root.
 {
   lib,
-  buildLayeredImage,
+  archive,
+  commands,
+  streamLayeredImage,
   defaultArchitecture,
 }:
 {
@@ -37,17 +39,8 @@
 let
   check = condition: message: lib.throwIfNot condition "in docker image ${name}: ${message}";
   inRoot = if copyToRoot == null then contents else copyToRoot;
-in
-check (runAsRoot == null)
-  "runAsRoot needs a virtual machine, which lib.buildImage does without; say owners and modes with streamLayeredImage's `owners` and `modes`, use its `fakeRootCommands`, or nixpkgs' own dockerTools.buildImage"
-  check
-  (fromImageName == null && fromImageTag == null)
-  "fromImageName and fromImageTag are not looked at; give a fromImage that holds one image"
-  check
-  (copyToRoot == null || contents == null)
-  "`contents` is the former name of `copyToRoot`; give one of them"
-  buildLayeredImage
-  (
+
+  stream = streamLayeredImage (
     {
       inherit
         name
@@ -57,11 +50,9 @@ check (runAsRoot == null)
         architecture
         extraCommands
         created
-        compressor
         includeNixDB
-        meta
         ;
-      contents = if inRoot == null then [ ] else inRoot;
+      contents = inRoot;
       # However many layers the base image has, the store paths come in one.
       layeringPipeline = [
         [ "popularity_contest" ]
@@ -74,4 +65,51 @@ check (runAsRoot == null)
     // lib.optionalAttrs (uid != 0 || gid != 0) {
       owners."/**" = { inherit uid gid; };
     }
-  )
+  );
+
+  # As in nixpkgs, the hash of the archive's own store path, where streamLayeredImage takes that of
+  # the configuration's.
+  imageTag =
+    if tag != null then
+      tag
+    else
+      builtins.head (
+        builtins.split "-" (baseNameOf (builtins.unsafeDiscardStringContext result.outPath))
+      );
+
+  result = archive {
+    inherit
+      name
+      stream
+      compressor
+      meta
+      ;
+    # The build cannot be told the path that it makes: it takes the tag from there by itself.
+    options = lib.optionalString (
+      tag == null
+    ) ''--repo_tag "$imageName:$(basename "$out" | cut -d- -f1)"'';
+    passthru =
+      stream.passthru
+      // commands {
+        baseName = baseNameOf name;
+        inherit (stream) imageName;
+        conf = stream.confToSend;
+        options = [
+          "-t"
+          "${stream.imageName}:${imageTag}"
+        ];
+      }
+      // {
+        inherit imageTag stream;
+      };
+  };
+in
+check (runAsRoot == null)
+  "runAsRoot needs a virtual machine, which lib.buildImage does without; say owners and modes with streamLayeredImage's `owners` and `modes`, use its `fakeRootCommands`, or nixpkgs' own dockerTools.buildImage"
+  check
+  (fromImageName == null && fromImageTag == null)
+  "fromImageName and fromImageTag are not looked at; give a fromImage that holds one image"
+  check
+  (copyToRoot == null || contents == null)
+  "`contents` is the former name of `copyToRoot`; give one of them"
+  result

@@ -1,7 +1,6 @@
 # The same as an archive in a file.
 {
-  lib,
-  tools,
+  archive,
   streamLayeredImage,
 }:
 {
@@ -18,33 +17,16 @@ let
       "meta"
     ]
   );
-  compressors = {
-    none = {
-      extension = "";
-      inputs = [ ];
-      command = "cat";
-    };
-    gz = {
-      extension = ".gz";
-      inputs = [ tools.pigz ];
-      command = "pigz -p$NIX_BUILD_CORES -nTR";
-    };
-    zstd = {
-      extension = ".zst";
-      inputs = [ tools.zstd ];
-      command = "zstd -T$NIX_BUILD_CORES";
-    };
-  };
-  chosen =
-    compressors.${compressor}
-      or (throw "in docker image ${name}: compressor must be one of: [${toString (builtins.attrNames compressors)}]");
 in
-tools.runCommand "${baseNameOf name}.tar${chosen.extension}" {
-  inherit (stream) imageName;
-  inherit meta;
-  nativeBuildInputs = chosen.inputs;
+archive {
+  inherit
+    name
+    stream
+    compressor
+    meta
+    ;
   passthru = stream.passthru // {
     inherit (stream) imageTag;
     inherit stream;
   };
-} "TERM=dumb ${stream} | ${chosen.command} > $out"
+}

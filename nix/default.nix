@@ -21,22 +21,73 @@ let
 
   defaultArchitecture = import ./architecture.nix pkgs.stdenv.hostPlatform;
 
-  overridable = file: args: lib.makeOverridable (import file ({ inherit lib; } // args));
+  commands = import ./commands.nix { inherit lib program; };
+  archive = import ./archive.nix { inherit lib tools; };
+
+  overridable = file: args: lib.makeOverridable (import file args);
 
   streamLayeredImage = overridable ./stream-layered-image.nix {
     inherit
+      lib
       tools
       stream-layered
       step
       program
+      commands
       rootLayer
       defaultArchitecture
       ;
   };
-  buildLayeredImage = overridable ./build-layered-image.nix { inherit tools streamLayeredImage; };
+  buildLayeredImage = overridable ./build-layered-image.nix {
+    inherit archive streamLayeredImage;
+  };
 in
 {
-  inherit streamLayeredImage buildLayeredImage;
+  /**
+    Makes a script that writes an image to its standard output, for `docker load`. Store paths are in
+    layers, and nothing of the image is in the Nix store a second time.
+
+    # Inputs
+
+    The arguments of nixpkgs' `dockerTools.streamLayeredImage`, and more: see `docs/nix.md`.
+
+    # Example
+
+    ```nix
+    streamLayeredImage {
+      name = "hello";
+      contents = [ pkgs.hello ];
+      config.Cmd = [ "/bin/hello" ];
+    }
+    ```
+  */
+  inherit streamLayeredImage;
+
+  /**
+    Makes the archive that `streamLayeredImage`'s script writes, as a file.
+
+    # Inputs
+
+    Those of `streamLayeredImage`, and `compressor`: "none", "gz" or "zstd".
+  */
+  inherit buildLayeredImage;
+
+  /**
+    `buildLayeredImage` with a Nix database in the image that knows its contents.
+  */
   buildLayeredImageWithNixDb = args: buildLayeredImage ({ includeNixDB = true; } // args);
-  buildImage = overridable ./build-image.nix { inherit buildLayeredImage defaultArchitecture; };
+
+  /**
+    Makes an image as nixpkgs' `dockerTools.buildImage` does, with all store paths in one layer and
+    without a virtual machine: `runAsRoot` is refused.
+  */
+  buildImage = overridable ./build-image.nix {
+    inherit
+      lib
+      archive
+      commands
+      streamLayeredImage
+      defaultArchitecture
+      ;
+  };
 }

@@ -20,14 +20,10 @@
 }:
 let
   name = "${baseName}-customisation-layer";
-  items = lib.toList contents;
-  data = {
-    inherit owners modes;
-    contents = items;
-  };
+  data = { inherit contents owners modes; };
 
   nixDatabase = {
-    exportReferencesGraph.graph = items ++ [ references ];
+    exportReferencesGraph.graph = contents ++ [ references ];
     exclude_paths = [ references ];
     nativeBuildInputs = [
       tools.nix
@@ -40,11 +36,17 @@ let
         export NIX_REMOTE="local?root=$PWD" USER=nobody
         nix-store --load-db < ../registration
         sqlite3 nix/var/nix/db/db.sqlite "UPDATE ValidPaths SET registrationTime = $SOURCE_DATE_EPOCH"
+        # Nix has linked it to the place where this build happens, which the next build may not share.
+        ln -sfn /nix/var/nix/profiles nix/var/nix/gcroots/profiles
         mkdir -p nix/var/nix/gcroots/docker
         for item in "''${contents[@]}"; do ln -s "$item" "nix/var/nix/gcroots/docker/$(basename "$item")"; done
       )
     '';
   };
+
+  # Without structured attributes, as in nixpkgs, all of a derivation's attributes are in the
+  # environment of the programs that the commands run.
+  exportAttributes = "export name out system stdenv extraCommands fakeRootCommands";
 
   # fakeroot notes the owners and modes that it was asked for, and the layer is written from that.
   # It is told of them without an answer, and may end before it has read the last: a question, which
@@ -55,6 +57,7 @@ let
       cat > fakeroot-commands <<'END_OF_FAKEROOT_COMMANDS'
       source "$NIX_ATTRS_SH_FILE"
       source "$stdenv/setup"
+      ${exportAttributes}
       eval "$fakeRootCommands"
       END_OF_FAKEROOT_COMMANDS
       (
@@ -90,7 +93,12 @@ else
       stream-layered nix link root
       cd root
       ${lib.optionalString includeNixDB nixDatabase.commands}
-      eval "$extraCommands"
+      # A shell of their own: what they exit with, export or change stays there.
+      (
+        ${lib.optionalString includeNixDB ''export NIX_REMOTE="local?root=$PWD" USER=nobody''}
+        ${exportAttributes}
+        eval "$extraCommands"
+      )
       cd "$NIX_BUILD_TOP"
       ${lib.optionalString (fakeRootCommands != "") fakeroot.commands}
       stream-layered nix root-layer root ${

@@ -9,11 +9,19 @@ rec {
   step =
     name: command: attrs:
     tools.stdenvNoCC.mkDerivation (
+      finalAttrs:
       {
         inherit name;
         __structuredAttrs = true;
         preferLocalBuild = true;
-        realBuilder = lib.getExe stream-layered;
+        # Most steps take less time than a substituter takes to answer.
+        allowSubstitutes = false;
+        realBuilder =
+          # The builder is no shell, and would pass over it without a word.
+          if finalAttrs ? buildCommand then
+            throw "${name}: this derivation runs no bash, so that `overrideAttrs` cannot give it a buildCommand"
+          else
+            lib.getExe stream-layered;
         args = [
           "nix"
           command

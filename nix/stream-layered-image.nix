@@ -5,6 +5,7 @@
   stream-layered,
   step,
   program,
+  commands,
   rootLayer,
   defaultArchitecture,
 }:
@@ -70,7 +71,28 @@ let
   baseName = baseNameOf name;
   imageName = lib.toLower name;
 
-  check = condition: message: lib.throwIfNot condition "in docker image ${name}: ${message}";
+  refuse = message: throw "in docker image ${name}: ${message}";
+
+  # `[ null pkg ]`, `[ [ a ] b ]` and `""` are what conditions in packages' lists leave behind; nixpkgs
+  # passes over them, too.
+  items = builtins.filter (item: item != null && item != "") (lib.flatten contents);
+
+  # An owner may be a number's text.
+  number =
+    argument: value:
+    if builtins.isInt value && value >= 0 then
+      value
+    else if builtins.isString value && builtins.match "0|[1-9][0-9]{0,17}" value != null then
+      builtins.fromJSON value
+    else
+      refuse "${argument} has to be a number";
+
+  isTime =
+    value:
+    builtins.isString value
+    && builtins.match "now|@[+-]?[0-9]+|[0-9]{14}|[0-9]{4}-?([0-9]{2}-?[0-9]{2}|W[0-9]{2}-?[0-9]|[0-9]{3})([Tt ][0-9]{2}(:?[0-9]{2}(:?[0-9]{2}([.,][0-9]+)?)?)? ?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)?)?" value != null;
+  timeForms = "`now`, `2024-02-29T12:34:56Z`, `20240229123456` (a flake's lastModifiedDate) or `@1709210096` (seconds since 1970)";
+  shown = value: if builtins.isString value then "`${value}`" else builtins.toJSON value;
 
   labelled =
     if labels == { } then
@@ -95,7 +117,6 @@ let
   customisationLayer = rootLayer {
     inherit
       baseName
-      contents
       extraCommands
       fakeRootCommands
       enableFakechroot
@@ -104,6 +125,7 @@ let
       modes
       references
       ;
+    contents = items;
   };
 
   plan = {
@@ -126,13 +148,9 @@ let
       exclude_paths = given;
     };
   files = {
-    inherit
-      mtime
-      uid
-      gid
-      uname
-      gname
-      ;
+    inherit mtime uname gname;
+    uid = number "uid" uid;
+    gid = number "gid" gid;
   };
 
   layersJsonFile = step (if layeringPipeline == null then "layers.json" else "docker-layers") "plan" (
@@ -181,12 +199,19 @@ let
 
   conf = configuration { inherit tag layerDigests; };
 
-  # Who sends only what is missing knows the digests of most layers from the time before, or finds
-  # them in the registry: they need not be taken first.
-  confToSend = configuration {
-    tag = imageTag;
-    layerDigests = null;
-  };
+  # `load` and `push` know the digests of most layers from the time before, or find them in the
+  # registry: they do not wait for the step that takes them. A configuration whose path is known only
+  # when it is built (a content-addressed derivation) has a tag that only it knows.
+  confToSend =
+    if tag == null && isPlaceholder conf.outPath then
+      conf
+    else
+      configuration {
+        tag = imageTag;
+        layerDigests = null;
+      };
+
+  isPlaceholder = path: builtins.match "/[0-9a-z]{52}" path != null;
 
   imageTag =
     if tag != null then
@@ -194,34 +219,46 @@ let
     else
       builtins.head (builtins.split "-" (baseNameOf (builtins.unsafeDiscardStringContext conf.outPath)));
 
-  command =
-    verb: arguments:
-    program {
-      name = "${verb}-${baseName}";
-      bin = "${verb}-${baseName}";
-      arguments = arguments ++ [
-        "--conf"
-        confToSend
-      ];
-      attrs.meta = {
-        description = "${verb} of the image ${imageName}";
-        mainProgram = "${verb}-${baseName}";
-      };
-    };
+  assertions = [
+    {
+      holds = builtins.isString architecture;
+      message = "architecture has to be a string, such as \"arm64\"";
+    }
+    {
+      holds = isTime created;
+      message = "created = ${shown created} is no time; it can be ${timeForms}";
+    }
+    {
+      holds = isTime mtime;
+      message = "mtime = ${shown mtime} is no time; it can be ${timeForms}";
+    }
+    {
+      holds = !(enableFakechroot && tools.stdenv.hostPlatform.isDarwin);
+      message = "enableFakechroot needs a Linux builder (proot is not there on Darwin); `owners` and `modes` need none";
+    }
+    {
+      holds = layeringPipeline != null || maxLayers > 1;
+      message = "maxLayers has to be 2 or more, for a layer of store paths and the one of the image's root (it is ${toString maxLayers})";
+    }
+    {
+      holds = strategy == null || layeringPipeline == null;
+      message = "`strategy` and `layeringPipeline` both say how store paths become layers; give one of them";
+    }
+    {
+      holds = tag == null || builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}" tag != null;
+      message = "`${toString tag}` is no tag: letters, digits, `_`, `.` and `-` can be in it, 128 at most";
+    }
+  ]
+  ++ map (message: {
+    holds = false;
+    inherit message;
+  }) (import ./config-types.nix lib labelled);
+
+  failed = builtins.filter (assertion: !assertion.holds) assertions;
+  checked = value: if failed == [ ] then value else refuse (builtins.head failed).message;
 in
-check (!(enableFakechroot && tools.stdenv.hostPlatform.isDarwin))
-  "enableFakechroot needs a Linux builder (proot is not there on Darwin); `owners` and `modes` need none"
-  check
-  (layeringPipeline != null || maxLayers > 1)
-  "maxLayers has to be 2 or more, for a layer of store paths and the one of the image's root (it is ${toString maxLayers})"
-  check
-  (strategy == null || layeringPipeline == null)
-  "`strategy` and `layeringPipeline` both say how store paths become layers; give one of them"
-  check
-  (tag == null || builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}" tag != null)
-  "`${toString tag}` is no tag: letters, digits, `_`, `.` and `-` can be in it, 128 at most"
-  program
-  {
+checked (
+  program {
     name = "stream-${baseName}";
     arguments = [
       "stream"
@@ -230,10 +267,12 @@ check (!(enableFakechroot && tools.stdenv.hostPlatform.isDarwin))
     ];
     attrs = {
       inherit imageName meta;
-      passthru = {
-        plan = command "plan" [ "plan" ];
-        load = command "load" [ "load" ];
-        push = command "push" [ "push" ];
+      passthru =
+        commands {
+          inherit baseName imageName;
+          conf = confToSend;
+        }
+        // {
         oci = step "${baseName}-oci" "" {
           args = [
             "stream"
@@ -248,10 +287,18 @@ check (!(enableFakechroot && tools.stdenv.hostPlatform.isDarwin))
       }
       // passthru
       // {
-        inherit imageTag conf;
-        streamScript = stream-layered;
+        inherit imageTag conf confToSend;
+        # A program that takes the configuration, as nixpkgs' own does.
+        streamScript = program {
+          name = "stream";
+          arguments = [
+            "stream"
+            "--conf"
+          ];
+        };
         # The result is one program, not a directory with a `bin`.
         isExe = true;
       };
     };
   }
+)

@@ -163,7 +163,6 @@ in
   # Refused by the build.
   fails = {
     contents = plain { contents = [ (writeText "file" "not a directory") ]; };
-    created = plain { created = "yesterday-ish"; };
     maxLayers = plain {
       fromImage = buildLayeredImage some;
       maxLayers = 4;

@@ -106,7 +106,6 @@ fn mistakes_that_only_the_build_can_see_are_told() {
             "contents",
             "is a file, and what is linked into the image's root is what a directory holds",
         ),
-        ("created", "created: `yesterday-ish` is no time"),
         (
             "maxLayers",
             "maxLayers = 4: 4 layers of fromImage and 1 of the image's root leave none",

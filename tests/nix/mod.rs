@@ -5,6 +5,7 @@
 
 mod archive;
 mod arguments;
+mod as_nixpkgs;
 mod examples;
 pub mod flake;
 mod outputs;
@@ -44,6 +45,15 @@ impl Nix {
         assert!(output.status.success(), "{attribute}: {}", stderr(&output));
         let built: Value = serde_json::from_slice(&output.stdout).unwrap();
         built[0]["outputs"]["out"].as_str().unwrap().into()
+    }
+
+    /// Builds what was built before once more, in Nix's sandbox, which must give the same bytes. The
+    /// package set's builders are the machine's own programs, so that these are in the sandbox, too.
+    pub fn rebuild_in_sandbox(&self, file: &str, attribute: &str) {
+        let options = ["--no-link", "--rebuild", "--option", "sandbox", "true"];
+        let paths = ["--option", "sandbox-paths", "/bin /usr /lib /lib64 /etc"];
+        let output = self.run("build", file, attribute, &[&options[..], &paths].concat());
+        assert!(output.status.success(), "{attribute}: {}", stderr(&output));
     }
 
     /// The value of an attribute.

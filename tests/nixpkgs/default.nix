@@ -152,6 +152,7 @@ let
           bash
           coreutils
           cacert
+          lib
           ;
       };
     }

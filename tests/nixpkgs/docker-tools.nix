@@ -6,8 +6,15 @@
   bash,
   coreutils,
   cacert,
-}:
+  lib,
+}@args:
 {
+  override = change: import ./docker-tools.nix (args // change);
+  # Examples are made with the builders that they are given.
+  examples = lib.makeOverridable ({ buildLayeredImage }: { layered = buildLayeredImage { name = "layered"; }; }) {
+    buildLayeredImage = throw "nixpkgs' own builder, which is not here";
+  };
+
   binSh = runCommand "bin-sh" { } ''
     mkdir -p "$out/bin"
     ln -s ${bash}/bin/bash "$out/bin/sh"

@@ -11,6 +11,10 @@
       legacyPackages = lib.genAttrs [
         "x86_64-linux"
         "aarch64-linux"
+        "armv7l-linux"
+        "i686-linux"
+        "powerpc64le-linux"
+        "riscv64-linux"
         "x86_64-darwin"
         "aarch64-darwin"
       ] (system: import ./. { inherit system; });

@@ -75,6 +75,8 @@ rec {
   optionals = condition: values: if condition then values else [ ];
   optionalString = condition: text: if condition then text else "";
   optionalAttrs = condition: set: if condition then set else { };
+  inherit concatMap;
+  flatten = value: if isList value then concatMap flatten value else [ value ];
   toList = value: if isList value then value else [ value ];
   unique = foldl' (seen: value: if builtins.elem value seen then seen else seen ++ [ value ]) [ ];
   concatMapStringsSep =

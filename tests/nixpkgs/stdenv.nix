@@ -17,7 +17,7 @@ let
         x86_64 = "amd64";
         aarch64 = "arm64";
       }
-      .${cpu};
+      .${cpu} or cpu;
     canExecute = other: other.system == system;
   };
 
@@ -31,9 +31,12 @@ let
     "version"
   ];
 
+  # Attributes, or a function of the attributes that `overrideAttrs` leaves in the end.
   mkDerivation =
-    attrs:
+    given:
     let
+      function = if builtins.isFunction given then given else _: given;
+      attrs = lib.fix function;
       name = attrs.name or "${attrs.pname}-${attrs.version}";
       drv = derivation (
         removeAttrs attrs outside
@@ -61,7 +64,15 @@ let
       inherit name;
       meta = attrs.meta or { };
       passthru = attrs.passthru or { };
-      overrideAttrs = change: mkDerivation (attrs // change attrs);
+      overrideAttrs =
+        change:
+        mkDerivation (
+          final:
+          let
+            old = function final;
+          in
+          old // (if builtins.isFunction change then change old else change)
+        );
     };
 in
 {

@@ -1,0 +1,34 @@
+# Programs that load, push and plan an image: `nix run .#image.load`.
+{ lib, program }:
+{
+  baseName,
+  imageName,
+  # The image's configuration.
+  conf,
+  options ? [ ],
+}:
+lib.genAttrs
+  [
+    "load"
+    "push"
+    "plan"
+  ]
+  (
+    verb:
+    program rec {
+      name = "${verb}-${baseName}";
+      bin = name;
+      arguments = [
+        verb
+      ]
+      ++ options
+      ++ [
+        "--conf"
+        conf
+      ];
+      attrs.meta = {
+        description = "${verb} of the image ${imageName}";
+        mainProgram = name;
+      };
+    }
+  )
