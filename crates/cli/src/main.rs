@@ -27,7 +27,16 @@ use crate::output::exit;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = match cli.command.unwrap_or(Command::Stream(cli.stream)) {
+    let command = cli.command.unwrap_or(Command::Stream(cli.stream));
+    let result = jobs::limit_pool(command.jobs()).and_then(|()| run(command));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::failure(&error),
+    }
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Diff(args) => diff::run(&args),
@@ -38,9 +47,5 @@ fn main() -> ExitCode {
         Command::Man => manual::page(),
         Command::OptionsPage => options_page::print(),
         Command::Nix(step) => nix_steps::run(&step),
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => exit::failure(&error),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use nix_compat::StorePath;
 use petgraph::graph::NodeIndex;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::closure::Closure;
 use crate::dag::{Dag, for_uppers};
@@ -55,7 +56,7 @@ pub fn compare(closure: &Closure, request: &Request) -> Result<Vec<Compared>, Pl
     if !strategies.contains(&request.strategy) {
         strategies.push(request.strategy.clone());
     }
-    let compared = strategies.into_iter().map(|strategy| {
+    let compared = strategies.into_par_iter().map(|strategy| {
         let mut request = Request {
             strategy: strategy.clone(),
             ..request.clone()

@@ -1,4 +1,7 @@
-//! Which store paths go into which layer: planning alone, without files, sockets or threads.
+//! Which store paths go into which layer: planning alone, without files and sockets.
+//!
+//! Where many candidates are weighed, rayon's threads share them. A plan is the same for any number
+//! of threads, of which there are as many as in the pool that the caller is in.
 //!
 //! A [`Closure`] is the graph of store paths, a [`Request`] says what is wanted, and [`plan()`]
 //! gives the [`Plan`].

@@ -4,8 +4,12 @@
 use std::cmp::Ordering;
 
 use petgraph::graph::NodeIndex;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 
 use crate::risk::{DerivationSet, Risks, chance};
+
+/// With fewer groups than this, one thread has weighed them before others are awake.
+const FEW: usize = 64;
 
 /// Paths that are to be one layer.
 #[derive(Debug, Clone)]
@@ -79,7 +83,8 @@ pub(crate) fn merge(risks: &Risks, groups: Vec<Group>, most: usize, min_size: u6
     let mut left = groups.len();
     let mut groups: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
     let cheapest = |groups: &[Option<Group>], at: usize| cheapest(risks, groups, at, min_size);
-    // For each group the best partner behind it.
+    // For each group the best partner behind it, kept from round to round: to weigh all pairs anew
+    // in each would make the time grow with the cube of the groups, not with the square.
     let mut best: Vec<_> = (0..groups.len()).map(|at| cheapest(&groups, at)).collect();
     loop {
         let pairs = best.iter().enumerate();
@@ -95,14 +100,13 @@ pub(crate) fn merge(risks: &Risks, groups: Vec<Group>, most: usize, min_size: u6
             other.join(risks, joined);
             left -= 1;
         }
-        for user in 0..groups.len() {
-            let (Some(group), Some(joined)) = (&groups[user], &groups[at]) else {
-                continue;
-            };
-            match best[user] {
-                _ if user == at => best[user] = cheapest(&groups, user),
+        let Some(joined) = &groups[at] else { continue };
+        let update = |(user, best): (usize, &mut Option<(Cost, usize)>)| {
+            let Some(group) = &groups[user] else { return };
+            match *best {
+                _ if user == at => *best = cheapest(&groups, user),
                 Some((_, partner)) if partner == at || partner == other => {
-                    best[user] = cheapest(&groups, user);
+                    *best = cheapest(&groups, user);
                 }
                 known if user < at => {
                     let cost = Cost::new(risks, group, joined, min_size);
@@ -110,11 +114,16 @@ pub(crate) fn merge(risks: &Risks, groups: Vec<Group>, most: usize, min_size: u6
                         cost.compare(&known).then(at.cmp(&partner)).is_lt()
                     });
                     if better {
-                        best[user] = Some((cost, at));
+                        *best = Some((cost, at));
                     }
                 }
                 _ => {}
             }
+        };
+        if best.len() < FEW {
+            best.iter_mut().enumerate().for_each(update);
+        } else {
+            best.par_iter_mut().enumerate().for_each(update);
         }
     }
     groups.into_iter().flatten().collect()

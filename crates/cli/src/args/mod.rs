@@ -13,6 +13,8 @@ mod image;
 mod parse;
 mod settings;
 
+use std::num::NonZeroUsize;
+
 use clap::{Parser, Subcommand};
 
 pub use self::commands::{
@@ -66,6 +68,18 @@ pub enum Command {
     /// A step of the Nix side's derivations.
     #[command(subcommand, hide = true)]
     Nix(NixStep),
+}
+
+impl Command {
+    /// `--jobs`, where the command has it and it was given.
+    pub fn jobs(&self) -> Option<NonZeroUsize> {
+        match self {
+            Self::Stream(args) => args.jobs,
+            Self::Load(args) => args.jobs,
+            Self::Push(args) => args.jobs,
+            _ => None,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -433,4 +433,21 @@ proptest! {
         let reversed = Closure::new(infos).unwrap();
         prop_assert_eq!(planned(&closure, &request(most)), planned(&reversed, &request(most)));
     }
+
+    #[test]
+    fn the_number_of_threads_decides_nothing(
+        entries in proptest::collection::vec(
+            (0u64..2_000, proptest::collection::vec(0usize..99, 0..4)),
+            100..150,
+        ),
+        most in 1usize..30,
+    ) {
+        let closure = salted(&entries, 0);
+        let plans = [1, 2, 7].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| planned(&closure, &request(most)))
+        });
+        prop_assert_eq!(&plans[0], &plans[1]);
+        prop_assert_eq!(&plans[0], &plans[2]);
+    }
 }
