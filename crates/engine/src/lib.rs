@@ -1,4 +1,5 @@
-//! Container engines: which one runs, what it has, and sending it the rest of an image.
+//! Container engines: finding one (`detect`), asking which layers it has (`missing_layers`), and sending
+//! the others (`load`, `send`). What differs from engine to engine is in `docker`, `podman`, `containerd`.
 //!
 //! Docker and podman are spoken to over their HTTP API, on a unix socket or on loopback; containerd
 //! by itself through its client `ctr`. An image is loaded without a name, looked at, and only then

@@ -1,4 +1,8 @@
-//! What is particular to podman, which also plays Docker's API.
+//! What is particular to podman: its paths and its limits. It also imitates Docker's API, which is not
+//! used.
+//!
+//! How podman's store differs is in the arms of [`Store::Podman`](crate::api::Store): what is sent
+//! (`load`), which layers count as present (`missing_layers`), which ID an image has (`load`).
 
 /// Path of the part of podman's own API that handles images: it names images as podman's users do.
 /// In the one in which it plays Docker, `app:1` becomes `docker.io/library/app:1`.

@@ -1,7 +1,11 @@
 //! A push: first the blobs that the repository lacks, several at once; then the manifest.
 //!
-//! The manifest goes last, and only when everything it lists has arrived. So a push that dies
-//! leaves no tag on a broken image, and the next one finds what arrived and sends the rest.
+//! A blob of known digest is skipped if a manifest in the repository lists it, or if the registry says
+//! that it has it; otherwise it is mounted from another repository, or else uploaded. A listed blob is
+//! not asked for. If the registry refuses the manifest because a blob is missing, all listed ones are.
+//!
+//! The manifest goes last, and only when everything it lists has arrived. So an interrupted
+//! push never leaves a tag on a broken image, and the next one sends only what is missing.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -21,7 +25,7 @@ use crate::repository::Repository;
 use crate::upload::{Session, Upload};
 use crate::url::escape;
 
-/// How a push goes about it.
+/// The settings of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PushOptions {
     /// How many blobs are sent at once.
@@ -39,7 +43,7 @@ impl Default for PushOptions {
     }
 }
 
-/// What came of the wish to take a blob over.
+/// The result of trying to mount a blob.
 enum Mount {
     Done,
     /// The registry may have opened an upload instead.
@@ -183,8 +187,8 @@ impl<'a> Push<'a> {
         }
     }
 
-    /// Brings one blob into the repository. Tells, too, whether the registry itself said that it is
-    /// there.
+    /// Brings one blob into the repository. Also returns whether the registry itself confirmed that it
+    /// has the blob.
     fn send(&self, blob: &'a dyn Blob) -> Result<(Arrived, bool)> {
         let name = blob.name();
         let arrived = |digest, size, how| {
