@@ -2,6 +2,8 @@
 //! is the same with a few more keys.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix_compat::StoreDir;
@@ -145,18 +147,26 @@ impl Conf {
     }
 
     /// The image that the configuration describes. `locate` gives where a path of the configuration
-    /// lies on this machine, which matters for a store below another root.
+    /// lies on this machine, which matters for a store below another root. What the user should know
+    /// is added to `warnings`.
     ///
     /// # Errors
     ///
     /// The base image cannot be used.
-    pub fn into_image(self, locate: impl Fn(&Path) -> PathBuf) -> Result<Image, BaseError> {
+    pub fn into_image(
+        self,
+        locate: impl Fn(&Path) -> PathBuf,
+        warnings: &mut Vec<String>,
+    ) -> Result<Image, BaseError> {
         let base = self
             .from_image
             .map(|path| BaseImage::open(&locate(&path)))
             .transpose()?;
         let directory = locate(Path::new(&self.customisation_layer));
-        let checksum = std::fs::read_to_string(directory.join("checksum")).ok();
+        let diff_id = read_checksum(&directory.join("checksum")).unwrap_or_else(|warning| {
+            warnings.push(warning);
+            None
+        });
         Ok(Image {
             architecture: self.architecture,
             config: self.config,
@@ -167,11 +177,32 @@ impl Conf {
             root: Root::Tar {
                 name: self.customisation_layer,
                 file: directory.join("layer.tar"),
-                diff_id: checksum.and_then(|text| Digest::from_hex(text.trim_end()).ok()),
+                diff_id,
             },
             repo_tags: vec![self.repo_tag],
         })
     }
+}
+
+/// The digest of the root's layer, which its builder took; `None` where there is none. It only saves
+/// time, so an image does not fail by it; but Nix's outputs do not change, and one that cannot be read
+/// is damaged, which the warning says.
+fn read_checksum(file: &Path) -> Result<Option<Digest>, String> {
+    let what = match fs::read(file) {
+        Ok(text) => {
+            let hex = std::str::from_utf8(&text).ok();
+            match hex.and_then(|text| Digest::from_hex(text.trim_end()).ok()) {
+                Some(digest) => return Ok(Some(digest)),
+                None => "it holds no SHA-256 digest".to_owned(),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => format!("it cannot be read ({error})"),
+    };
+    Err(format!(
+        "{}: {what}, so the root layer is hashed again; check the store with `nix store verify`",
+        file.display()
+    ))
 }
 
 /// The digests of the store layers, where the configuration has them.
@@ -225,5 +256,25 @@ mod tests {
         fn any_bytes_give_a_configuration_or_an_error(text in any::<Vec<u8>>()) {
             let _ = Conf::parse(&text, Timestamp::NIX);
         }
+    }
+
+    #[test]
+    fn a_damaged_checksum_is_a_warning_that_names_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checksum");
+        assert_eq!(read_checksum(&file), Ok(None));
+        let hex = "0123456789abcdef".repeat(4);
+        fs::write(&file, hex.clone() + "\n").unwrap();
+        assert_eq!(read_checksum(&file).unwrap().unwrap().hex(), hex);
+        for damaged in [&b""[..], b"0123\n", &[0xff; 65]] {
+            fs::write(&file, damaged).unwrap();
+            let warning = read_checksum(&file).unwrap_err();
+            assert!(
+                warning.starts_with(&*file.display().to_string()) && warning.contains("no SHA-256"),
+                "{warning}"
+            );
+        }
+        let warning = read_checksum(directory.path()).unwrap_err();
+        assert!(warning.contains("cannot be read"), "{warning}");
     }
 }

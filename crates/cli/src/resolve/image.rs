@@ -59,7 +59,8 @@ impl ResolvedImage {
         let bytes = files::read_input(file)?;
         let conf = Conf::parse(&bytes, now).with_context(|| format!("{}", file.display()))?;
         let annotations = conf.annotations.clone();
-        let mut image = conf.into_image(|path| store.locate(path))?;
+        let mut warnings = Vec::new();
+        let mut image = conf.into_image(|path| store.locate(path), &mut warnings)?;
         if let [repo_tag] = image.repo_tags.as_mut_slice() {
             *repo_tag = settings.names.repo_tag(repo_tag)?;
         }
@@ -68,7 +69,7 @@ impl ResolvedImage {
             image,
             store,
             annotations,
-            warnings: Vec::new(),
+            warnings,
         })
     }
 
