@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::fs::File;
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -11,16 +12,33 @@ use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit, sibling_order}
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+/// What Nix adds, with a number behind it, to names in a store whose file system takes `Makefile` and
+/// `makefile` for one: `makefile~nix~case~hack~1` (`libutil/archive.cc`, setting `use-case-hack`). NARs,
+/// and so images, have the name without it.
+const CASE_HACK: &[u8] = b"~nix~case~hack~";
+
 /// The files of a store that lies below some root directory.
 #[derive(Debug, Clone)]
 pub struct StoreFiles {
     root: PathBuf,
+    case_hack: bool,
 }
 
 impl StoreFiles {
     /// The store whose `/nix/store/…` lies at `root/nix/store/…`; the machine's own with `/`.
     pub fn below(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            // As Nix's own default.
+            case_hack: cfg!(target_os = "macos"),
+        }
+    }
+
+    /// Whether names in this store may have Nix's case hack, and are shown without it: on macOS they
+    /// are, elsewhere not, unless this says otherwise.
+    #[must_use]
+    pub fn with_case_hack(self, case_hack: bool) -> Self {
+        Self { case_hack, ..self }
     }
 
     /// Where an absolute path of the store lies on this machine.
@@ -41,6 +59,7 @@ impl Trees for StoreFiles {
         })?;
         let mut walk = Walk {
             root: &self.root,
+            case_hack: self.case_hack,
             path: path.as_str().as_bytes().to_vec(),
             visitor,
         };
@@ -73,6 +92,7 @@ struct Level {
 
 struct Walk<'a> {
     root: &'a Path,
+    case_hack: bool,
     /// Of the current entry, as the store names it.
     path: Vec<u8>,
     visitor: &'a mut dyn Visit,
@@ -91,7 +111,8 @@ impl Walk<'_> {
             };
             let parent = self.path.len();
             self.path.push(b'/');
-            self.path.extend_from_slice(name.as_bytes());
+            self.path
+                .extend_from_slice(name_in_nar(&name, self.case_hack));
             let at = level
                 .directory
                 .fd()
@@ -133,11 +154,35 @@ impl Walk<'_> {
                 .map_err(|error| self.read_error(error))?;
             *kind = FileType::from_raw_mode(stat.st_mode);
         }
-        entries.sort_by(|(a, _), (b, _)| sibling_order(b.as_bytes(), a.as_bytes()));
+        let case_hack = self.case_hack;
+        entries.sort_by(|(a, _), (b, _)| {
+            sibling_order(name_in_nar(b, case_hack), name_in_nar(a, case_hack))
+        });
+        if case_hack {
+            self.no_name_twice(&entries)?;
+        }
         Ok(Level {
             directory,
             entries,
             parent,
+        })
+    }
+
+    /// Refuses sorted entries of which two have the same name without the case hack.
+    fn no_name_twice(&self, entries: &[(CString, FileType)]) -> Result<(), TreeError> {
+        let mut pairs = entries.windows(2);
+        let is_same = |pair: &&[(CString, FileType)]| {
+            name_in_nar(&pair[0].0, true) == name_in_nar(&pair[1].0, true)
+        };
+        pairs.find(is_same).map_or(Ok(()), |pair| {
+            let twice = format!(
+                "{:?} and {:?} are the same name without Nix's case hack",
+                pair[0].0, pair[1].0
+            );
+            Err(TreeError::Read {
+                path: self.place().on_disk(),
+                source: io::Error::other(twice),
+            })
         })
     }
 
@@ -169,21 +214,30 @@ impl Walk<'_> {
                 self.visitor.symlink(&self.path, target.as_bytes())
             }
             _ => Err(TreeError::Kind {
-                path: Place {
-                    root: self.root,
-                    path: &self.path,
-                }
-                .on_disk(),
+                path: self.place().on_disk(),
             }),
         }
     }
 
-    fn read_error(&self, error: Errno) -> TreeError {
+    fn place(&self) -> Place<'_> {
         Place {
             root: self.root,
             path: &self.path,
         }
-        .read_error(error)
+    }
+
+    fn read_error(&self, error: Errno) -> TreeError {
+        self.place().read_error(error)
+    }
+}
+
+/// The name that an entry of a directory has in its NAR.
+fn name_in_nar(name: &CStr, case_hack: bool) -> &[u8] {
+    let name = name.to_bytes();
+    let is_hack = |at: &usize| name[*at..].starts_with(CASE_HACK);
+    match case_hack.then(|| (0..name.len()).find(is_hack)).flatten() {
+        Some(end) => &name[..end],
+        None => name,
     }
 }
 
@@ -224,5 +278,91 @@ impl Contents for FileContents<'_> {
         rustix::fs::openat(self.at, self.name, flags, Mode::empty())
             .map(|file| Opened::File(File::from(file)))
             .map_err(|error| self.place.read_error(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    const STORE_PATH: &str = "nix/store/00000000000000000000000000000000-x";
+
+    /// Paths in the store path, as a visitor gets them.
+    #[derive(Default)]
+    struct Paths(Vec<String>);
+
+    impl Paths {
+        fn add(&mut self, path: &[u8]) {
+            let inside = &path[STORE_PATH.len() + 1..];
+            self.0.push(String::from_utf8_lossy(inside).into_owned());
+        }
+    }
+
+    impl Visit for Paths {
+        fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
+            self.add(path);
+            Ok(())
+        }
+
+        fn file(
+            &mut self,
+            path: &[u8],
+            _: bool,
+            contents: &mut dyn Contents,
+        ) -> Result<(), TreeError> {
+            self.add(path);
+            contents.open().map(|_| ())
+        }
+
+        fn symlink(&mut self, path: &[u8], _: &[u8]) -> Result<(), TreeError> {
+            self.add(path);
+            Ok(())
+        }
+    }
+
+    fn paths(files: &[&str], case_hack: bool) -> Result<Vec<String>, TreeError> {
+        let root = tempfile::tempdir().unwrap();
+        for file in files {
+            let file = root.path().join(STORE_PATH).join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let store_path = nix_compat::StoreDir::default().parse(&format!("/{STORE_PATH}"));
+        let mut paths = Paths::default();
+        StoreFiles::below(root.path())
+            .with_case_hack(case_hack)
+            .visit(&store_path.unwrap(), &mut paths)?;
+        Ok(paths.0)
+    }
+
+    #[test]
+    fn names_are_those_of_the_nar_where_the_store_has_the_case_hack() {
+        let files = [
+            "A/y",
+            "a~nix~case~hack~1/x",
+            "Bb",
+            "bb~nix~case~hack~12",
+            "c",
+        ];
+        let restored = ["", "/A", "/A/y", "/Bb", "/a", "/a/x", "/bb", "/c"];
+        assert_eq!(paths(&files, true).unwrap(), restored);
+        // Siblings are in the order of the names that the image has.
+        let order = paths(&["b~nix~case~hack~1", "b-"], true).unwrap();
+        assert_eq!(order, ["", "/b", "/b-"]);
+        // Elsewhere such a name is like any other.
+        let kept = paths(&files, false).unwrap();
+        assert!(
+            kept.contains(&"/a~nix~case~hack~1/x".to_owned()),
+            "{kept:?}"
+        );
+    }
+
+    #[test]
+    fn two_entries_of_one_name_are_refused() {
+        let error = paths(&["a~nix~case~hack~1", "a"], true).unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(why.contains("a~nix~case~hack~1"), "{why}");
     }
 }

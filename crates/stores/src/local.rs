@@ -68,6 +68,13 @@ impl LocalStore {
         }
     }
 
+    /// See [`StoreFiles::with_case_hack`].
+    #[must_use]
+    pub fn with_case_hack(self, case_hack: bool) -> Self {
+        let files = self.files.with_case_hack(case_hack);
+        Self { files, ..self }
+    }
+
     /// The directory that this store's paths name.
     pub fn store_dir(&self) -> &StoreDir {
         &self.store_dir

@@ -82,7 +82,7 @@ impl Store {
             return Ok(Self::Caches(Box::new(caches)));
         }
         match urls.as_slice() {
-            ["local" | "auto"] => Ok(Self::Local(LocalStore::below(Path::new("/")))),
+            ["local" | "auto"] => Ok(Self::Local(local_store(Path::new("/")))),
             [root] => below(root).map(Self::Local),
             _ => {
                 let usage = "--store: only binary caches can be given more than once";
@@ -175,9 +175,26 @@ impl Store {
     }
 }
 
+/// The store below a directory. On macOS, Nix's settings say whether names in it have the case hack.
+/// Elsewhere only a setting that nobody makes would give them one, so the settings are not read.
+fn local_store(root: &Path) -> LocalStore {
+    let store = LocalStore::below(root);
+    if !cfg!(target_os = "macos") {
+        return store;
+    }
+    let settings = nix_settings(&Environment::of_process());
+    match settings
+        .as_ref()
+        .map(|settings| settings.get("use-case-hack"))
+    {
+        Ok(Some("false")) => store.with_case_hack(false),
+        _ => store,
+    }
+}
+
 fn below(root: &str) -> Result<LocalStore> {
     let root = std::path::absolute(root).with_context(|| format!("--store {root}"))?;
-    let store = LocalStore::below(&root);
+    let store = local_store(&root);
     if !store.locate(Path::new(store.store_dir().as_str())).is_dir() {
         let shown = root.display();
         let usage = format!("--store {shown}: there is no {shown}/nix/store");
