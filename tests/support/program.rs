@@ -10,9 +10,12 @@ pub fn repository() -> PathBuf {
     directory.canonicalize().unwrap()
 }
 
-/// The program, with none of the user's settings.
+/// The program, with none of the user's settings. `STREAM_LAYERED_TEST_PROGRAM` names another build of
+/// it, as `.ci/cross` does for one that runs under qemu.
 pub fn stream_layered() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_stream-layered"));
+    let program = std::env::var_os("STREAM_LAYERED_TEST_PROGRAM");
+    let mut command =
+        Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_stream-layered").into()));
     command.env_remove("NIX_BUILD_CORES");
     command
 }
