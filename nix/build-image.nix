@@ -37,7 +37,6 @@
   buildVMMemorySize ? 512,
 }:
 let
-  check = condition: message: lib.throwIfNot condition "in docker image ${name}: ${message}";
   inRoot = if copyToRoot == null then contents else copyToRoot;
 
   stream = streamLayeredImage (
@@ -103,13 +102,20 @@ let
         inherit imageTag stream;
       };
   };
+
+  assertions = [
+    {
+      holds = runAsRoot == null;
+      message = "runAsRoot needs a virtual machine, which lib.buildImage does without; say owners and modes with streamLayeredImage's `owners` and `modes`, use its `fakeRootCommands`, or nixpkgs' own dockerTools.buildImage";
+    }
+    {
+      holds = fromImageName == null && fromImageTag == null;
+      message = "fromImageName and fromImageTag are not looked at; give a fromImage that holds one image";
+    }
+    {
+      holds = copyToRoot == null || contents == null;
+      message = "`contents` is the former name of `copyToRoot`; give one of them";
+    }
+  ];
 in
-check (runAsRoot == null)
-  "runAsRoot needs a virtual machine, which lib.buildImage does without; say owners and modes with streamLayeredImage's `owners` and `modes`, use its `fakeRootCommands`, or nixpkgs' own dockerTools.buildImage"
-  check
-  (fromImageName == null && fromImageTag == null)
-  "fromImageName and fromImageTag are not looked at; give a fromImage that holds one image"
-  check
-  (copyToRoot == null || contents == null)
-  "`contents` is the former name of `copyToRoot`; give one of them"
-  result
+import ./assertions.nix lib name assertions result

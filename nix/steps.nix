@@ -4,8 +4,13 @@
   stream-layered,
 }:
 rec {
-  # A derivation whose builder is stream-layered itself, so that nothing else has to start. It reads
-  # `attrs` from the file that Nix writes for structured attributes.
+  # A derivation whose builder is stream-layered itself. It reads `attrs` from the file that Nix writes
+  # for structured attributes.
+  #
+  # Why not `runCommand`? An image is some eight small derivations, and a standard environment takes
+  # longer to start than most of them to run; without bash in between, nothing has to be quoted. Why not
+  # `builder`? For `mkDerivation` that is a script, which bash runs; `realBuilder` is the program that Nix
+  # starts. Why not plain `derivation`? `mkDerivation` knows of systems, `meta` and `overrideAttrs`.
   step =
     name: command: attrs:
     tools.stdenvNoCC.mkDerivation (

@@ -161,8 +161,14 @@ let
     ]
   );
 
-  # The digests hang on the store paths that the configuration names, and not on the rest of it: a
-  # changed variable, or another tag, leaves them as they are.
+  # The digests depend on the store paths that the configuration names, and not on the rest of it: with
+  # another variable, or another tag, Nix does not build them again.
+  #
+  # So this step plans the layers for itself. Why not from `layersJsonFile`? That one depends on
+  # `baseJson`, the whole text of the configuration, whose references Nix has to find in it; then any
+  # change of the text would take all digests again. A plan takes milliseconds, digests read the whole
+  # closure. Where the plans differ after all, since the configuration's own size counts in one, the
+  # step that writes the configuration takes the digests that lack.
   layerDigests =
     if !digests || mtime == "now" then
       null
@@ -253,11 +259,8 @@ let
     holds = false;
     inherit message;
   }) (import ./config-types.nix lib labelled);
-
-  failed = builtins.filter (assertion: !assertion.holds) assertions;
-  checked = value: if failed == [ ] then value else refuse (builtins.head failed).message;
 in
-checked (
+import ./assertions.nix lib name assertions (
   program {
     name = "stream-${baseName}";
     arguments = [

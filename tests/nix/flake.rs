@@ -111,6 +111,13 @@ fn the_package_has_completions_and_a_manual_page() {
 
 #[needs(nix)]
 #[test]
+fn the_package_s_own_tests_pass() {
+    let nix = Nix::find();
+    nix.build_flake(&format!("{}#default.tests.image", repository()), &[]);
+}
+
+#[needs(nix)]
+#[test]
 fn the_flake_is_whole() {
     let nix = Nix::find();
     nix.flake_succeeds(&["flake", "check", &repository()]);

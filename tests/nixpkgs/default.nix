@@ -122,7 +122,11 @@ let
           '';
 
       runtimeShell = "${machine.bash}/bin/bash";
+      # Hooks and libraries of builds that are not done here.
       installShellFiles = final.writeTextDir "installShellFiles" "";
+      pkg-config = final.writeTextDir "pkg-config" "";
+      versionCheckHook = final.writeTextDir "versionCheckHook" "";
+      xz = final.writeTextDir "xz" "";
       mkShell =
         attrs:
         stdenv.mkDerivation (
@@ -134,7 +138,7 @@ let
         );
 
       rustPlatform.buildRustPackage = import ./rust-package.nix {
-        inherit program;
+        inherit lib program;
         inherit (machine) glibc;
         runCommand = runCommandWith bootstrap;
       };

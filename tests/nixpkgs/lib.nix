@@ -71,6 +71,10 @@ rec {
         value
     ) right;
 
+  foldr =
+    f: end: values:
+    if values == [ ] then end else f (builtins.head values) (foldr f end (builtins.tail values));
+
   optional = condition: value: if condition then [ value ] else [ ];
   optionals = condition: values: if condition then values else [ ];
   optionalString = condition: text: if condition then text else "";
@@ -156,7 +160,9 @@ rec {
   });
   platforms = {
     all = [ ];
-    unix = [ ];
-    linux = [ ];
+    darwin = [
+      "x86_64-darwin"
+      "aarch64-darwin"
+    ];
   };
 }
