@@ -55,7 +55,7 @@ pub struct Credentials {
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
     pub(crate) credential: Option<Credential>,
-    pub(crate) story: String,
+    pub(crate) description: String,
 }
 
 impl Credentials {
@@ -109,10 +109,10 @@ impl Credentials {
     /// The credential for `repository` in `registry` (as references name it).
     pub(crate) fn find(&self, registry: &str, repository: &str) -> Result<Found> {
         if let Some(credential) = &self.given {
-            let story = format!("{} was refused", describe(credential));
+            let description = format!("{} was refused", describe(credential));
             return Ok(Found {
                 credential: Some(credential.clone()),
-                story,
+                description,
             });
         }
         for path in &self.files {
@@ -139,14 +139,14 @@ impl Credentials {
                     why: error.to_string(),
                 })?;
             if let Some(credential) = file.find(registry, repository, path)? {
-                let story = format!(
+                let description = format!(
                     "{} of {} was refused: log in again with `docker login {registry}`",
                     describe(&credential),
                     path.display()
                 );
                 return Ok(Found {
                     credential: Some(credential),
-                    story,
+                    description,
                 });
             }
         }
@@ -165,7 +165,7 @@ impl Credentials {
         };
         Ok(Found {
             credential: None,
-            story: format!("credentials: {looked}"),
+            description: format!("credentials: {looked}"),
         })
     }
 }

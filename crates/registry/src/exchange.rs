@@ -81,7 +81,8 @@ impl Attempts {
     /// Waits before the next attempt. Gives the new address if the trouble was a redirect.
     ///
     /// # Errors
-    /// When there shall be no further attempt.
+    ///
+    /// There shall be no further attempt.
     pub(crate) fn after(&mut self, trouble: Trouble, place: &Place) -> Result<Option<Uri>> {
         match trouble {
             Trouble::Final(error) => Err(error),
@@ -275,7 +276,7 @@ impl Transport {
             Ok(found) => Error::Unauthorized {
                 place: place.clone(),
                 message,
-                credentials: found.story,
+                credentials: found.description,
             },
             Err(error) => error,
         }

@@ -48,11 +48,41 @@ impl Quirks {
     /// A body of this many bytes, or of unknown length, was too large: smaller pieces come next.
     /// False if there are none.
     pub(crate) fn too_large(&self, tried: Option<u64>) -> bool {
-        if !self.takes_patch() || tried.is_some_and(|tried| tried <= SMALLEST_PIECE) {
+        let tried = tried.unwrap_or(u64::MAX);
+        if !self.takes_patch() || tried <= SMALLEST_PIECE {
             return false;
         }
-        let smaller = tried.map_or(PIECE, |tried| (tried / 4).clamp(SMALLEST_PIECE, PIECE));
-        self.piece.store(smaller, Ordering::Relaxed);
+        let smaller = (tried / 4).clamp(SMALLEST_PIECE, PIECE);
+        // Another upload may have found a smaller limit meanwhile.
+        let _ = self
+            .piece
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |piece| {
+                (piece == 0 || piece >= tried).then_some(smaller)
+            });
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_shrink_once_for_uploads_that_are_refused_at_the_same_time() {
+        let quirks = Quirks::default();
+        assert!(quirks.too_large(None));
+        assert_eq!(quirks.piece(), Some(PIECE));
+        assert!(quirks.too_large(Some(PIECE)));
+        assert_eq!(quirks.piece(), Some(PIECE / 4));
+        // What was sent before that limit was known.
+        for tried in [None, Some(PIECE), Some(1 << 40)] {
+            assert!(quirks.too_large(tried));
+            assert_eq!(quirks.piece(), Some(PIECE / 4));
+        }
+        // A whole blob that is smaller than a piece.
+        assert!(quirks.too_large(Some(3_000_000)));
+        assert_eq!(quirks.piece(), Some(SMALLEST_PIECE));
+        assert!(quirks.too_large(Some(3_000_000)));
+        assert!(!quirks.too_large(Some(SMALLEST_PIECE)));
     }
 }

@@ -108,18 +108,18 @@ fn a_broken_file_is_an_error_that_names_it() {
 }
 
 #[test]
-fn without_any_the_story_tells_where_they_were_looked_for() {
+fn without_any_it_is_said_where_they_were_looked_for() {
     let found = lookup(&["{}"], "host:1", "x").unwrap();
     assert!(found.credential.is_none());
     assert!(
-        found.story.contains("missing.json") && found.story.contains("0.json"),
+        found.description.contains("missing.json") && found.description.contains("0.json"),
         "{}",
-        found.story
+        found.description
     );
     assert!(
-        found.story.contains("docker login host:1"),
+        found.description.contains("docker login host:1"),
         "{}",
-        found.story
+        found.description
     );
 }
 

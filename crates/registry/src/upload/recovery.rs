@@ -83,7 +83,7 @@ impl Upload<'_> {
                 self.quirks.patch_refused();
                 Ok(None)
             }
-            Recovery::SmallerPieces if self.quirks.too_large(self.body_limit(request)) => Ok(None),
+            Recovery::SmallerPieces if self.quirks.too_large(request.length()) => Ok(None),
             Recovery::WithoutExpect | Recovery::SmallerPieces | Recovery::GiveUp => {
                 self.attempts.after(trouble, &self.place)?;
                 Ok(None)
@@ -92,14 +92,6 @@ impl Upload<'_> {
                 self.wait(trouble)?;
                 self.resume(request, session, recovery == Recovery::Ask)
             }
-        }
-    }
-
-    /// The length in bytes of the body that was refused, as far as there was a limit.
-    fn body_limit(&self, request: Request) -> Option<u64> {
-        match request {
-            Request::Piece(length) => Some(length),
-            _ => self.quirks.piece(),
         }
     }
 
