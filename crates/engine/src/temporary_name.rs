@@ -107,10 +107,7 @@ mod tests {
             ..own.clone()
         };
         assert!(earlier.is_gone(), "another one has its number now");
-        let never = Owner {
-            pid: 0,
-            ..own.clone()
-        };
+        let never = Owner { pid: 0, ..own };
         assert!(never.is_gone());
         let elsewhere = Owner {
             space: "01234567".to_owned(),
