@@ -9,6 +9,7 @@ use serde_json::Value;
 use test_peers::needs;
 
 use crate::support::app::App;
+use crate::support::archive;
 use crate::support::engine::Engine;
 use crate::support::peer;
 use crate::support::program::{fail, sha256, stderr, succeed};
@@ -272,6 +273,9 @@ fn podman_pulls_a_layout() {
 fn engines_of_every_age_load_an_archive() {
     let app = App::new(1 << 20);
     let archive = app.directory().join("image.tar");
+    let plain = ["stream", "--format", "docker-archive"];
+    succeed(app.command(&plain).arg("-o").arg(&archive));
+    let expected = archive::config(&archive).1["rootfs"]["diff_ids"].take();
     let engines = [
         (Engine::docker(), "old"),
         (Engine::docker_on_containerd(), "new"),
@@ -285,7 +289,8 @@ fn engines_of_every_age_load_an_archive() {
                     .args(["--compression", compression, "-o"])
                     .arg(&archive),
             );
-            engine.load(&archive);
+            let loaded = engine.load(&archive).inspect();
+            assert_eq!(loaded["RootFS"]["Layers"], expected, "{name}");
         }
     }
 }
