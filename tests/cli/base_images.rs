@@ -237,7 +237,7 @@ fn what_is_no_base_image_is_refused() {
                 "config.json",
                 r#"{"rootfs": {"diff_ids": ["sha256:00", "x"]}}"#,
             ),
-            "no digest",
+            "is not a digest",
         ),
     ];
     for (members, says) in cases {

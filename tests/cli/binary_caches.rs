@@ -259,7 +259,7 @@ fn a_damaged_nar_ends_without_an_image() {
         }
         fs::remove_file(&nar).unwrap();
         let error = fail(nix.stream(&url, hello).arg("--no-cache"), 1);
-        assert!(error.contains("is not there"), "{error}");
+        assert!(error.contains("does not exist"), "{error}");
     }
     assert_eq!(fs::read_dir(nix.path("spools")).unwrap().count(), 0);
 }
