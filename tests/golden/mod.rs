@@ -146,6 +146,27 @@ fn bytes_depend_on_no_machine() {
     }
 }
 
+/// Processors without instructions for SHA-256 hash many layers at once in vector registers. Where
+/// the processor lacks these as well, this is the same three times.
+#[test]
+fn bytes_depend_on_no_way_to_hash() {
+    let laid_out = lay_out("many-layers");
+    let expected = &laid_out.case.expect.archive_sha256;
+    let archive = laid_out.root.path().join("image.tar");
+    for lanes in ["off", "avx2", "avx512"] {
+        let mut command = stream_layered();
+        command
+            .env("STREAM_LAYERED_LANES", lanes)
+            .arg("--store")
+            .arg(laid_out.root.path())
+            .arg("--conf")
+            .arg(laid_out.root.path().join("conf.json"))
+            .arg("--no-cache");
+        fs::write(&archive, succeed(&mut command)).unwrap();
+        assert_eq!(&sha256(&archive), expected, "{lanes}");
+    }
+}
+
 /// Name of the configuration, and the digests that it lists.
 pub fn config_of(archive: &Path) -> (String, Vec<String>) {
     let (member, config) = archive::config(archive);

@@ -1,4 +1,8 @@
 //! NARs as they were before a cache compressed them.
+//!
+//! The crate `image` decompresses base images by itself: it knows the compression by the file's
+//! first bytes, not by a name. Both could share no more than the calls of the libraries, and only a
+//! crate below both could hold these: `nix-compat`, which has no use for them.
 
 use std::io::{self, BufRead, Read};
 
