@@ -45,7 +45,7 @@ impl ConfigSettings {
         base: Option<&BaseImage>,
         labels: &[(String, String)],
     ) -> Result<Value> {
-        let mut config = self.from_json()?;
+        let mut config = self.given_json()?;
         if let Some(entrypoint) = &self.entrypoint {
             config.insert("Entrypoint".to_owned(), json!(entrypoint));
         }
@@ -77,7 +77,7 @@ impl ConfigSettings {
         Ok(Value::Object(config))
     }
 
-    fn from_json(&self) -> Result<Map<String, Value>> {
+    fn given_json(&self) -> Result<Map<String, Value>> {
         let Some(text) = &self.json else {
             return Ok(Map::new());
         };
