@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-/// Most bytes of a file that describes a closure or an image.
+/// Longest file that describes a closure or an image, in bytes.
 const MAX_INPUT: u64 = 1 << 30;
 
 /// Reads a whole file, or standard input for `-`.

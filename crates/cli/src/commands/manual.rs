@@ -1,4 +1,4 @@
-//! `completions` and `man`: what the command line says of itself, for packages to install.
+//! `completions` and `man`: files that a package installs beside the program.
 
 use anyhow::Result;
 use clap::CommandFactory as _;
@@ -14,7 +14,7 @@ pub fn completions(shell: Shell) -> Result<()> {
     console::print(text)
 }
 
-/// Prints the manual page, with each command's own after it.
+/// Prints the manual page with the help of all commands.
 pub fn page() -> Result<()> {
     let mut text = Vec::new();
     clap_mangen::Man::new(Cli::command().flatten_help(true)).render(&mut text)?;

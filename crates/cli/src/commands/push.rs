@@ -1,4 +1,4 @@
-//! `push`: sends the image's missing blobs to a registry, then its manifest.
+//! `push`: sends the blobs that the registry lacks, then the manifest.
 //!
 //! What the layers' blobs are is known from the cache, or from the image that stands under the tag,
 //! whose layers say which keys they were made for. Only layers that neither knows are read, and

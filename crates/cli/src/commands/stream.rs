@@ -40,11 +40,11 @@ fn stream(args: &StreamArgs) -> Result<()> {
         return Err(UsageError(usage.to_owned()).into());
     }
     if !args.annotation.is_empty() && args.format == FormatArg::DockerArchive {
-        let usage = "a docker-archive has no annotations; --format oci-archive has";
+        let usage = "--annotation: a docker-archive cannot have annotations; use --format oci or oci-archive";
         return Err(UsageError(usage.to_owned()).into());
     }
     if args.index && !is_directory {
-        let usage = "--index adds the image to those of a layout; --format oci writes one";
+        let usage = "--index needs a layout; use --format oci";
         return Err(UsageError(usage.to_owned()).into());
     }
     let mut input = ResolvedImage::new(&args.image.settings()?)?;
@@ -113,12 +113,12 @@ fn stream(args: &StreamArgs) -> Result<()> {
     if let Err(error) = kept
         && !args.quiet
     {
-        say!("warning: the digests of this image's layers are not kept: {error:#}");
+        say!("warning: the digests of this image's layers are not cached: {error:#}");
     }
     Ok(())
 }
 
-/// Gives what was written its name, and tells what it is.
+/// Gives the output its name, and prints a summary.
 fn finish(
     args: &StreamArgs,
     place: Option<OutputFile>,
@@ -136,7 +136,8 @@ fn finish(
     Ok(())
 }
 
-/// What everything takes that reads layouts is gzip.
+/// The compression if none is given. Every reader of layouts understands gzip, but some of them not
+/// zstd.
 fn compression(args: &StreamArgs) -> Compression {
     args.compression.unwrap_or(match args.format {
         FormatArg::DockerArchive | FormatArg::OciArchive => Compression::None,

@@ -1,4 +1,4 @@
-//! `why`: how a path came into the closure, and into its layer.
+//! `why`: why a store path is in the closure, and in which layer.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ pub fn run(args: &WhyArgs) -> Result<()> {
     console::print(explained.join("\n"))
 }
 
-/// What is meant: a path, or all of a name.
+/// The store paths that are asked about: one path, or all with a name.
 fn matching(planned: &Planned, what: &str, store: &Store) -> Result<Vec<StorePath>> {
     let rooted = &planned.closure;
     if what.contains('/') {
@@ -51,12 +51,12 @@ fn matching(planned: &Planned, what: &str, store: &Store) -> Result<Vec<StorePat
         .collect();
     paths.sort_by(|a, b| (a.name(), a).cmp(&(b.name(), b)));
     if paths.is_empty() {
-        bail!("no path of the closure is named `{what}`; `plan` shows the names that there are");
+        bail!("no path of the closure is named `{what}`; `plan` shows the names");
     }
     Ok(paths)
 }
 
-/// The chain from a root, a line each, and the layer.
+/// The chain of references from a root, one line each, and the layer.
 fn explain(planned: &Planned, path: &StorePath) -> String {
     let rooted = &planned.closure;
     let chain = layering::why(&rooted.closure, &rooted.hidden, path);

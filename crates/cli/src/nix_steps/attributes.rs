@@ -1,4 +1,4 @@
-//! A derivation's structured attributes: the file `.attrs.json`, which Nix writes for its builder.
+//! A derivation's structured attributes: the file `.attrs.json` that Nix writes for the builder.
 
 use std::env;
 use std::fs;
@@ -8,13 +8,13 @@ use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The attributes, and the file's text, which the closure is read from.
+/// The attributes, and the text of the file, from which the closure is read.
 pub struct Attributes<T> {
-    /// What a step looks for.
+    /// The attributes that the step uses.
     pub values: T,
     /// The whole file.
     pub text: Vec<u8>,
-    /// Where the derivation's result goes.
+    /// The derivation's output path.
     pub out: PathBuf,
 }
 
@@ -54,7 +54,7 @@ pub fn read<T: DeserializeOwned>() -> Result<Attributes<T>> {
     })
 }
 
-/// Writes the derivation's result.
+/// Writes the derivation's output.
 pub fn write(out: &Path, text: impl AsRef<[u8]>) -> Result<()> {
     fs::write(out, text).with_context(|| format!("cannot write {}", out.display()))
 }

@@ -1,4 +1,4 @@
-//! The digests of layers of store paths, taken once, when the image is built.
+//! The digests of the store layers, computed once, when the image is built.
 
 use std::path::Path;
 
@@ -45,7 +45,7 @@ impl FileAttributes {
     }
 }
 
-/// A layer whose digest was taken.
+/// A layer with its digest.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KnownLayer {
     /// The paths, in the order of the archive.
@@ -91,7 +91,7 @@ pub fn run() -> Result<()> {
     )
 }
 
-/// Takes the digests of some layers.
+/// Computes the digests of layers.
 pub fn take(layers: &[Vec<StorePath>], rules: &TarRules) -> Result<Vec<DigestText>> {
     let store = LocalStore::below(Path::new("/"));
     let layers: Vec<StoreLayer> = layers

@@ -1,5 +1,5 @@
-//! An image's configuration: nixpkgs' `conf.json`, with its keys in its order, and the digests of
-//! the layers where the build has taken them.
+//! The configuration of an image: nixpkgs' `conf.json` with its keys in the same order, and the
+//! digests of the layers if the build has computed them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -88,7 +88,7 @@ fn texts(paths: &[StorePath]) -> Vec<String> {
     paths.iter().map(|path| path.as_str().to_owned()).collect()
 }
 
-/// The image's `config` with the plan as a label, if the image is to carry one.
+/// The image's `config`, with the plan as a label if the image carries one.
 fn with_plan(mut config: Value, plan: &Plan) -> Result<Value> {
     if let Some(label) = plan_label::label(plan)? {
         if config.is_null() {
@@ -96,12 +96,12 @@ fn with_plan(mut config: Value, plan: &Plan) -> Result<Value> {
         }
         let labels = config
             .as_object_mut()
-            .context("`config` is no attribute set")?
+            .context("`config` is not an attribute set")?
             .entry("Labels")
             .or_insert_with(|| json!({}));
         let labels = labels
             .as_object_mut()
-            .context("`config.Labels` is no attribute set")?;
+            .context("`config.Labels` is not an attribute set")?;
         labels.insert(plan_label::LABEL.to_owned(), label.into());
     }
     Ok(config)
@@ -112,8 +112,10 @@ fn from_file<T: DeserializeOwned>(file: &Path) -> Result<T> {
     serde_json::from_slice(&fs::read(file).with_context(context)?).with_context(context)
 }
 
-/// The digests of `layers`: those that were taken before, and others where the plan turned out to
-/// be another, since the size of the configuration counts in it.
+/// The digests of `layers`. Most are known from the derivation `digests`, which depends on the store
+/// paths that the configuration mentions, and on nothing else of it. So it plans without the
+/// configuration's own size, and can come to another plan: the digests of the layers that it lacks
+/// are computed here.
 fn layer_digests(
     values: &ConfAttributes,
     layers: &[Vec<String>],
@@ -140,7 +142,7 @@ fn layer_digests(
         .context("a layer has no digest")
 }
 
-/// `now` as it is, since it is meant for when the image is written; other times in one form.
+/// `now` stays, since it means the time when the image is written. Other times get one form.
 fn normal(name: &'static str, text: &str) -> Result<String> {
     if text == "now" {
         return Ok(text.to_owned());
@@ -149,7 +151,7 @@ fn normal(name: &'static str, text: &str) -> Result<String> {
     Ok(time.in_utc().python_text())
 }
 
-/// The hash of a store path.
+/// The hash in the name of a store path.
 fn hash_part(path: &Path) -> Result<String> {
     let name = path.file_name().and_then(|name| name.to_str());
     let (hash, _) = name

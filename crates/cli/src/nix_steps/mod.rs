@@ -1,5 +1,5 @@
-//! The steps of the Nix side's derivations: each is the builder of one (see `nix/steps.nix`), takes
-//! what it is about from the derivation's structured attributes, and writes the derivation's output.
+//! The steps of the Nix side's derivations. Each is the builder of one derivation (see
+//! `nix/steps.nix`): it reads the derivation's structured attributes and writes its output.
 
 mod attributes;
 mod digests;

@@ -1,4 +1,4 @@
-//! `owners` and `modes`: who owns what in an image's root, and its permissions, as data.
+//! `owners` and `modes`: the owners and permissions of the files in an image's root.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,7 +11,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use image::root_directory::{Attributes, FakerootState, SetAttributes};
 use serde::Deserialize;
 
-/// The attributes that say it.
+/// The attributes with the rules.
 #[derive(Debug, Deserialize)]
 pub struct OwnershipAttributes {
     owners: BTreeMap<String, Owner>,
@@ -38,7 +38,7 @@ impl Owner {
     }
 }
 
-/// Rules over what fakeroot noted, and what the files themselves have.
+/// The owners and modes of files: from rules, else from fakeroot, else the file's own.
 pub struct Ownership {
     owners: Rules<(u32, u32)>,
     modes: Rules<u32>,
@@ -66,7 +66,7 @@ impl Ownership {
         })
     }
 
-    /// Makes the directories that are named with a slash at their end.
+    /// Creates the directories that rules name with a slash at the end.
     pub fn make_directories(&self, root: &Path) -> Result<()> {
         let owners = self.owners.rules.iter().map(|rule| &rule.text);
         for text in owners.chain(self.modes.rules.iter().map(|rule| &rule.text)) {
@@ -79,7 +79,7 @@ impl Ownership {
         Ok(())
     }
 
-    /// Sees that each rule was of use: one that matches nothing is most likely a mistake.
+    /// Checks that each rule matched something. A rule that matches nothing is most likely a mistake.
     pub fn check(&self) -> Result<()> {
         self.owners.check()?;
         self.modes.check()
@@ -102,8 +102,8 @@ impl SetAttributes for Ownership {
     }
 }
 
-/// Values for paths and patterns: the path itself counts before a pattern, a longer pattern before
-/// a shorter one.
+/// Values for paths and patterns. A path wins over a pattern, and a longer pattern over a shorter
+/// one.
 struct Rules<T> {
     attribute: &'static str,
     rules: Vec<Rule<T>>,

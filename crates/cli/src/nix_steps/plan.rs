@@ -1,4 +1,4 @@
-//! Which store paths go into which layer.
+//! The plan of the image's layers.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::resolve::plan_request::{self, DEFAULT_STRATEGY, LayerRules};
 use crate::resolve::plan_source::PlanSource;
 use crate::resolve::registry_client::RegistrySettings;
 
-/// What says how to plan.
+/// The attributes that affect the plan.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PlanAttributes {
@@ -29,7 +29,8 @@ pub struct PlanAttributes {
     debug: bool,
 }
 
-/// Writes the list of lists of paths; for the strategy `stable`, the plan.
+/// Writes the list of lists of paths, as nixpkgs' planners do; for the strategy `stable`, the whole
+/// plan.
 pub fn run() -> Result<()> {
     let attributes: Attributes<PlanAttributes> = attributes::read()?;
     let plan = plan(&attributes.values, &attributes.text)?;
@@ -38,14 +39,14 @@ pub fn run() -> Result<()> {
     }
     let value = match plan.history {
         None => plan.to_layers_json(),
-        // The image is to carry what the next plan needs.
+        // The image carries what the next plan needs.
         Some(_) => serde_json::to_value(&plan)?,
     };
     let text = serde_json::to_string_pretty(&value)? + "\n";
     attributes::write(&attributes.out, text)
 }
 
-/// Plans the closure that a derivation's attributes hold.
+/// Plans the closure in a derivation's attributes.
 pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
     let store = LocalStore::below(Path::new("/"));
     let graph = Graph::parse(store.store_dir(), text, store.files())
@@ -74,7 +75,7 @@ fn previous(file: PathBuf) -> Result<Plan> {
         .with_context(|| format!("previous = {source}"))
 }
 
-/// `layeringPipeline` as a list, or as a file that holds it; else `strategy`.
+/// The pipeline in `layeringPipeline`, a list or a file; else `strategy`.
 fn strategy(attributes: &PlanAttributes) -> Result<Strategy> {
     match &attributes.layering_pipeline {
         None => plan_request::strategy(attributes.strategy.as_deref().unwrap_or(DEFAULT_STRATEGY)),

@@ -1,4 +1,4 @@
-//! The closure in the form that `nix-store --load-db` reads, for an image with a Nix database.
+//! The closure as `nix-store --load-db` reads it, for an image with a Nix database.
 
 use std::fmt::Write as _;
 use std::path::Path;

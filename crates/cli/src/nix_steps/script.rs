@@ -1,4 +1,4 @@
-//! Scripts that run stream-layered: an image's own, which writes it, and those of its `load`,
+//! Scripts that run stream-layered: the one that writes an image, and those of its attributes `load`,
 //! `push` and so on.
 
 use std::fs::{self, Permissions};
@@ -11,7 +11,7 @@ use super::attributes::{self, Attributes};
 
 #[derive(Deserialize)]
 struct ScriptAttributes {
-    /// What runs the script.
+    /// The shell that runs the script.
     shell: String,
     program: String,
     /// The program's first arguments; the script's own come after them.

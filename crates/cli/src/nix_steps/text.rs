@@ -1,4 +1,4 @@
-//! A file with a text, whose references are what counts.
+//! A file with a text. It exists for the store paths that the text refers to.
 
 use anyhow::Result;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! How a failure is told: one line, and an exit code.
+//! How the program ends after a failure: one line, and an exit code.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Where `-o` leads: a file that appears under its name when it is whole, or what is written as it is.
+//! The file that `-o` names. It gets its name when it is complete, so that no partial file is ever seen.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use image::new_file::{NewFile, directory_of};
 
-/// What is being written.
+/// The file that is written.
 pub enum OutputFile {
-    /// A device, pipe or socket, which is written as it is.
+    /// A device, pipe or socket. It is written directly.
     Special(File),
     /// A file.
     New(NewFile, PathBuf),
@@ -39,7 +39,7 @@ impl OutputFile {
         }
     }
 
-    /// Gives the whole file its name.
+    /// Gives the complete file its name.
     pub fn finish(self) -> Result<()> {
         match self {
             Self::Special(_) => Ok(()),

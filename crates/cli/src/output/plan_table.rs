@@ -1,4 +1,4 @@
-//! The table of a plan's layers, for people: as wide as the terminal.
+//! The table of a plan's layers, as wide as the terminal.
 
 use std::cmp::Reverse;
 
@@ -8,16 +8,16 @@ use layering::{Plan, PlannedLayer};
 use crate::output::console;
 use crate::output::table::{Column, Table};
 
-/// Columns where there is no terminal.
+/// Width if there is no terminal, in columns.
 const WIDTH: usize = 100;
 
-/// Fewer columns than this are not filled: what is shown is cut by the terminal.
+/// Minimum width, in columns. A narrower terminal cuts the lines itself.
 const LEAST_WIDTH: usize = 50;
 
-/// Columns of the bars, if the terminal has room.
+/// Width of the bars if the terminal has room, in columns.
 const BAR: usize = 12;
 
-/// Columns of the reasons, if the terminal has room.
+/// Width of the reasons if the terminal has room, in columns.
 const REASON: usize = 24;
 
 /// The plan as a table for standard output, or for a file.
@@ -104,7 +104,7 @@ fn per_cent(per_mille: u16) -> String {
     }
 }
 
-/// A bar in eighths of a column; what is not empty has one at least.
+/// A bar in steps of an eighth of a column; one step at least if the layer is not empty.
 fn bar_of(size: u64, largest: u64, columns: usize) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     if columns == 0 || size == 0 {

@@ -22,7 +22,7 @@ const MAX_KEYS: u64 = 1 << 20;
 pub enum Store {
     /// The machine's own store, or one below another root.
     Local(LocalStore),
-    /// Binary caches, and the store of the file system for links that lead to store paths.
+    /// Binary caches. Links that lead to store paths are still read from the file system.
     Caches(Box<BinaryCaches>),
 }
 
@@ -107,7 +107,8 @@ impl Store {
         }
     }
 
-    /// Does something with the trees for which their files' contents are not needed.
+    /// Calls `body` with the trees. The contents of files may be missing, which saves a binary cache
+    /// from downloading them.
     pub fn with_outlines<T>(&self, body: impl FnOnce(&dyn Trees) -> T) -> T {
         match self {
             Self::Local(store) => body(store.files()),
@@ -129,8 +130,9 @@ impl Store {
         })
     }
 
-    /// What this store says of the NAR hashes of some paths. One in the file system may have no
-    /// database, or not all of them: they are of use, not more.
+    /// The NAR hashes of some paths, as far as the store knows them. A store in the file system may
+    /// have no database, or one without all paths. The hashes are only keys of the cache there, so
+    /// that an image can be made without them.
     pub fn nar_hashes(&self, paths: &[StorePath]) -> Result<BTreeMap<StorePath, NarHash>> {
         match self {
             Self::Local(store) => Ok(store.nar_hashes(paths).unwrap_or_default()),
@@ -138,14 +140,14 @@ impl Store {
         }
     }
 
-    /// Whether NAR hashes that another source tells must not be used: a file may tell of another
-    /// build of a path than the caches have, and their trees are held to their own hashes alone.
+    /// Whether only this store's own NAR hashes may be used. Binary caches check trees against their
+    /// own hashes, and a file from `--closure` may have the hash of another build of a path.
     pub fn has_own_hashes(&self) -> bool {
         matches!(self, Self::Caches(_))
     }
 
-    /// The store path that a path of the command line means. Binary caches have no place in the
-    /// file system: there it is a store path's text, its base name, or a link that leads to one.
+    /// The store path that a PATH means. A binary cache has no directory to look into: there, PATH is
+    /// a store path, its base name, or a link that leads to one.
     pub fn resolve(&self, path: &Path) -> Result<StorePath> {
         match self {
             Self::Local(store) => Ok(store.resolve(path)?),
@@ -166,7 +168,7 @@ impl Store {
         }
     }
 
-    /// Where a path of a configuration lies in the file system.
+    /// The place of a path of a configuration in the file system.
     pub fn locate(&self, path: &Path) -> PathBuf {
         match self {
             Self::Local(store) => store.locate(path),

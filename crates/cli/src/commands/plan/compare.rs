@@ -1,4 +1,4 @@
-//! `plan --compare`: what each strategy's layers would cost when something changes.
+//! `plan --compare`: the average download after a change, for each strategy.
 
 use anyhow::Result;
 use indicatif::DecimalBytes;
@@ -7,7 +7,7 @@ use layering::{Costs, Strategy, compare};
 use crate::output::table::{Column, Table};
 use crate::resolve::plan::Planned;
 
-/// One line a strategy, and the floor below which none can go.
+/// A row for each strategy, and the size of what changed: no strategy can download less.
 pub fn table(planned: &Planned) -> Result<String> {
     let request = planned.request();
     let closure = &planned.closure.closure;
@@ -69,7 +69,7 @@ pub fn table(planned: &Planned) -> Result<String> {
     ))
 }
 
-/// Who counts a download how.
+/// Explains the columns.
 const ENGINES: &str = "\
 By digest: registries, podman and containerd download each changed layer.
 By chain: Docker's own store also downloads all layers above it.

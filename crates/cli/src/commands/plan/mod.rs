@@ -1,4 +1,4 @@
-//! `plan`: shows which store paths go into which layer, and what layers would cost.
+//! `plan`: shows which store paths go into which layer.
 
 mod compare;
 mod page;

@@ -1,4 +1,4 @@
-//! A plan as a page for a browser: everything that it needs is in it.
+//! A plan as a self-contained page for a browser.
 
 use anyhow::Result;
 use layering::Plan;
@@ -28,7 +28,7 @@ pub fn page(plan: &Plan, title: &str) -> Result<String> {
     Ok(page + rest)
 }
 
-/// Layers, each with its paths by their numbers through all layers; and these paths.
+/// The layers and all their paths. A layer refers to its paths by their places in that list.
 fn data(plan: &Plan, title: &str) -> Value {
     let mut first = 0;
     let layers = plan.layers.iter().map(|layer| {
