@@ -6,13 +6,15 @@
 use crate::merge::Group;
 use crate::risk::{DerivationSet, Risks, chance};
 
-/// Up to this many layers, the choice of the next one looks at what it makes free.
+/// Up to this many layers, the choice of the next one looks at what it makes free. That takes the
+/// cube of their number; engines take no more than 127 layers in an image.
 const MOST_TO_LOOK_AHEAD: usize = 200;
 
 /// Rounds of moves end by themselves, sooner but for costs too close to tell apart.
 const MOST_ROUNDS: usize = 30;
 
-/// A move has to gain this part of what it changes.
+/// A move has to gain this part of what it changes: less may be a rounding, and moves could go to
+/// and fro for ever.
 const LEAST_GAIN: f64 = 1e-9;
 
 /// The order of groups above layers that have the derivations `below`, the lowest first.

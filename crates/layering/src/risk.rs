@@ -14,18 +14,22 @@ use crate::closure::Closure;
 use crate::derivation_name::DerivationName;
 use crate::history::History;
 
-/// Odds of one: a change as likely as none.
+/// Odds of one: a change as likely as none. So the smallest odds, those of a package that never
+/// changed, keep four digits, and the sum of any closure's is below 2^53.
 const EVEN: u64 = 1 << 24;
 
 /// Changes and releases without one, in thousandths, that a root is taken to have had before any
-/// was seen. Roots are what is being worked on.
+/// was seen: one each, since roots are what is being worked on. What is seen soon counts for more.
 const ROOT_PRIOR: (u64, u64) = (1_000, 1_000);
 
-/// The same for everything below: about one update of a package in two hundred releases.
+/// The same for everything below: about one update of a package in two hundred releases. It weighs
+/// as much as twenty releases, so that one change that was seen does not make a package a restless
+/// one.
 const PACKAGE_PRIOR: (u64, u64) = (100, 20_000);
 
 /// Up to this many paths each is told from each other. Of more, the largest are; the rest stand
-/// together where they need the same of these.
+/// together where they need the same of these. Pairs of groups are weighed, so the time grows with
+/// the square: 700 take 0.6 s on one processor, 7,000 would take a minute.
 const MOST_TOLD_APART: usize = 700;
 
 /// A set of derivations.
