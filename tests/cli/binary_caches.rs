@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use image::Digest;
 use nix_compat::StoreDir;
 use nix_compat::tree::{Contents, Opened, TreeError, Trees as _, Visit};
+use oci::Digest;
 use stores::LocalStore;
 use tempfile::TempDir;
 use test_peers::needs;

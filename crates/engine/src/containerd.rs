@@ -13,17 +13,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
-use std::mem;
 use std::process::{self, Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use image::oci::{Documents, LayerBlob};
-use image::{Digest, Image, take_digests};
+use image::{Documents, LayerTable, hash_unknown_layers};
 use nix_compat::tree::Trees;
+use oci::Digest;
 use oci::reference::full_name;
 
-use crate::load::{OciArchive, announce, believe, plain_blobs, promise};
+use crate::load::OciArchive;
+use crate::missing_layers::wanted_layers;
 use crate::send::Archive;
 use crate::temporary_name::Owner;
 use crate::{Error, Loaded, Observer, Options, Search, Timeouts, Tried};
@@ -107,7 +107,7 @@ impl Containerd {
     /// See [`crate::Engine::load`].
     pub(crate) fn load(
         &self,
-        image: &mut Image,
+        table: &LayerTable<'_>,
         trees: &dyn Trees,
         options: Options,
         observer: &dyn Observer,
@@ -116,13 +116,18 @@ impl Containerd {
             observer.warning(&warning);
         }
         self.remove_names(Owner::is_gone);
-        let names = mem::take(&mut image.repo_tags);
         // Of this process alone, so that two that load the same image do not take it from each other.
         let own = format!("{LOADING}{}", Owner::this_process());
-        image.repo_tags = vec![own.clone()];
-        let loaded = self.load_unnamed(image, trees, options, observer);
+        let archive = OciArchive {
+            table,
+            names: std::slice::from_ref(&own),
+            trees,
+            options,
+            observer,
+        };
+        let loaded = self.load_as(&archive);
         let loaded = loaded.and_then(|loaded| {
-            for name in &names {
+            for name in &table.image().repo_tags {
                 let name = full_name(name);
                 let what = format!("cannot name the image {name}");
                 self.run(&what, &["images", "tag", "--force", &own, &name])?;
@@ -131,55 +136,33 @@ impl Containerd {
         });
         // Also what failed half way may have that name.
         let removed = self.run("cannot remove a name", &["images", "remove", &own]);
-        image.repo_tags = names;
         let loaded = loaded?;
         removed?;
         Ok(loaded)
     }
 
-    fn load_unnamed(
-        &self,
-        image: &mut Image,
-        trees: &dyn Trees,
-        options: Options,
-        observer: &dyn Observer,
-    ) -> Result<Loaded, Error> {
-        let before = believe(image);
-        let mut layers = take_digests(&image.layers(), trees, &image.rules, options.jobs)?;
-        let plain = plain_blobs(image, trees, options.jobs, &layers)?;
-        let blobs: Vec<LayerBlob> = plain.all().unwrap_or_default();
+    /// Loads an image under the names of the archive.
+    fn load_as(&self, archive: &OciArchive<'_>) -> Result<Loaded, Error> {
+        let table = archive.table;
+        // What is remembered is believed: if it is wrong, containerd has no such layer.
+        hash_unknown_layers(table, archive.trees, archive.options.jobs)?;
         let present = self.blobs()?;
+        let blobs = table.blobs()?;
         let left_out = blobs.iter().map(|blob| present.contains(&blob.digest));
         let mut left_out: Vec<bool> = left_out.collect();
-        let mut send = |left_out: &[bool]| {
-            promise(image, &before, &layers, left_out);
-            announce(observer, &layers, left_out);
-            let archive = OciArchive {
-                image,
-                trees,
-                options,
-                observer,
-                layers: &layers,
-                blobs: &blobs,
-            };
-            archive.send(left_out, |archive| {
-                self.import(&image.architecture, archive)
-            })
-        };
-        let sent = match send(&left_out) {
+        let architecture = &table.image().architecture;
+        let send =
+            |left_out: &[bool]| archive.send(left_out, |bytes| self.import(architecture, bytes));
+        match send(&left_out) {
             Err(Error::Refused { .. }) if left_out.contains(&true) => {
-                observer.again();
+                archive.observer.again();
                 left_out.fill(false);
-                send(&left_out)?
+                send(&left_out)?;
             }
             sent => sent?,
-        };
-        if let Some(sent) = sent {
-            layers = sent;
         }
-        let blobs = plain_blobs(image, trees, options.jobs, &layers)?;
-        let image_id = Documents::new(&blobs, &BTreeMap::new())?.image_id;
-        Ok(Loaded::new(image_id, layers, &left_out))
+        let image_id = Documents::new(table, &BTreeMap::new())?.image_id;
+        Ok(Loaded::new(image_id, &wanted_layers(table)?, &left_out))
     }
 
     /// Removes the temporary names of those whom `is_meant` names. A name that stays keeps its

@@ -20,7 +20,7 @@ mod probe;
 mod send;
 mod temporary_name;
 
-use image::Image;
+use image::LayerTable;
 use nix_compat::tree::Trees;
 
 pub use detect::{Choice, Search, Timeouts};
@@ -60,8 +60,9 @@ impl Engine {
         }
     }
 
-    /// Loads `image`, and gives it its names. Layers that the engine has are neither sent nor read
-    /// where their digest is known.
+    /// Loads the image of `table`, whose layers are not compressed, and gives it its names. Layers
+    /// that the engine has are neither sent nor read where their digest is known. All layers are
+    /// known to the table afterwards.
     ///
     /// # Errors
     ///
@@ -69,14 +70,14 @@ impl Engine {
     /// after all layers were sent. Its names then stand for what they stood for before.
     pub fn load(
         &self,
-        image: &mut Image,
+        table: &LayerTable<'_>,
         trees: &dyn Trees,
         options: Options,
         observer: &dyn Observer,
     ) -> Result<Loaded, Error> {
         match &self.0 {
-            Kind::Api(api) => load::load(api, image, trees, options, observer),
-            Kind::Containerd(containerd) => containerd.load(image, trees, options, observer),
+            Kind::Api(api) => load::load(api, table, trees, options, observer),
+            Kind::Containerd(containerd) => containerd.load(table, trees, options, observer),
         }
     }
 

@@ -1,20 +1,18 @@
 //! Loading an image into an engine: what is missing is sent, and what came of it is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
 use std::num::NonZeroUsize;
 
-use image::docker_archive;
-use image::oci::{self as writer, Documents, LayerBlob, LayerBlobs};
-use image::{Compression, Digest, Image, Layer, LayerDigest, Promise, take_digests};
+use image::write::{self, OciOptions, docker_archive, write_oci_archive};
+use image::{BlobWriters, Documents, Layer, LayerTable, hash_unknown_layers};
 use nix_compat::tree::Trees;
-use oci::media_type;
+use oci::Digest;
 use oci::reference::{DEFAULT_TAG, split_tag};
 
 use crate::Error;
 use crate::api::{Api, Store};
 use crate::inspect::Inspected;
-use crate::missing_layers::present;
+use crate::missing_layers::{WantedLayer, present, wanted_layers};
 use crate::probe::{self, Probe};
 use crate::send::{Archive, send};
 use crate::temporary_name::Owner;
@@ -33,8 +31,8 @@ pub trait Observer: Sync {
     /// It is known what is missing: so many layers of so many are sent, with this many bytes.
     fn missing(&self, layers: usize, of: usize, bytes: u64);
 
-    /// A layer is about to be sent.
-    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest);
+    /// A layer is about to be sent, as so many bytes.
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64);
 
     /// Some bytes were sent.
     fn bytes(&self, count: u64);
@@ -51,20 +49,23 @@ pub trait Observer: Sync {
 pub struct Loaded {
     /// Digest of the configuration: the image's id.
     pub image_id: Digest,
-    /// The layers, bottom first.
-    pub layers: Vec<LayerDigest>,
-    /// How many of them were sent.
+    /// How many layers it has.
+    pub layers: usize,
+    /// Bytes of all layers.
+    pub bytes: u64,
+    /// How many of the layers were sent.
     pub sent: usize,
-    /// Bytes of those layers.
+    /// Bytes of those.
     pub sent_bytes: u64,
 }
 
 impl Loaded {
-    pub(crate) fn new(image_id: Digest, layers: Vec<LayerDigest>, left_out: &[bool]) -> Self {
-        let (sent, sent_bytes) = to_send(&layers, left_out);
+    pub(crate) fn new(image_id: Digest, layers: &[WantedLayer], left_out: &[bool]) -> Self {
+        let (sent, sent_bytes) = to_send(layers, left_out);
         Self {
             image_id,
-            layers,
+            layers: layers.len(),
+            bytes: layers.iter().map(|layer| layer.size).sum(),
             sent,
             sent_bytes,
         }
@@ -72,7 +73,7 @@ impl Loaded {
 }
 
 /// How many layers are sent, and their bytes.
-fn to_send(layers: &[LayerDigest], left_out: &[bool]) -> (usize, u64) {
+fn to_send(layers: &[WantedLayer], left_out: &[bool]) -> (usize, u64) {
     let sent = layers.iter().zip(left_out).filter(|(_, out)| !**out);
     (
         sent.clone().count(),
@@ -80,83 +81,72 @@ fn to_send(layers: &[LayerDigest], left_out: &[bool]) -> (usize, u64) {
     )
 }
 
-/// Loads `image`, and gives it its names. Layers that the engine has are neither sent nor read
-/// where their digest is known.
+/// See [`crate::Engine::load`].
 ///
 /// # Errors
 ///
-/// The image cannot be made, the engine refuses it or goes away, or does not have it whole after
-/// all layers were sent. Its names then stand for what they stood for before.
+/// As there.
 pub(crate) fn load(
     engine: &Api,
-    image: &mut Image,
+    table: &LayerTable<'_>,
     trees: &dyn Trees,
     options: Options,
     observer: &dyn Observer,
 ) -> Result<Loaded, Error> {
-    let names = mem::take(&mut image.repo_tags);
+    probe::remove_probes(engine, Owner::is_gone);
     let mut loading = Loading {
         engine,
+        table,
         trees,
         options,
         observer,
-        promises: believe(image),
-        image,
-        layers: Vec::new(),
-        blobs: Vec::new(),
         image_id: Digest::of(&[]),
         id: Digest::of(&[]),
     };
-    probe::remove_probes(engine, Owner::is_gone);
-    let loaded = loading.run(&names);
-    image.repo_tags = names;
-    loaded
+    loading.run()
 }
 
 struct Loading<'a> {
     engine: &'a Api,
-    /// Without names.
-    image: &'a mut Image,
+    table: &'a LayerTable<'a>,
     trees: &'a dyn Trees,
     options: Options,
     observer: &'a dyn Observer,
-    /// Of the store layers, as they were before.
-    promises: Vec<Option<Promise>>,
-    layers: Vec<LayerDigest>,
-    /// The layers as an OCI layout holds them: the same, but for a base image's compressed ones.
-    blobs: Vec<LayerBlob>,
     image_id: Digest,
     /// What the engine knows the image by.
     id: Digest,
 }
 
 impl Loading<'_> {
-    fn run(&mut self, names: &[String]) -> Result<Loaded, Error> {
+    fn run(&mut self) -> Result<Loaded, Error> {
+        let names = &self.table.image().repo_tags;
         let known = names.iter().map(|name| self.named(name));
         let known: Vec<Inspected> = known
             .collect::<Result<Vec<_>, _>>()?
             .into_iter()
             .flatten()
             .collect();
-        let layers = self.image.layers();
-        let layers = take_digests(&layers, self.trees, &self.image.rules, self.options.jobs)?;
-        self.identify(layers)?;
-        let mut left_out = vec![true; self.layers.len()];
+        // What is remembered is believed: if it is wrong, the engine has no such layer, and what is
+        // sent is compared.
+        hash_unknown_layers(self.table, self.trees, self.options.jobs)?;
+        self.identify()?;
+        let mut left_out = vec![true; self.table.len()];
         if !self.is_there(&known)? {
-            left_out = self.send_missing(&known, names)?;
+            left_out = self.send_missing(&known)?;
         }
         for name in names {
             self.tag(name)?;
         }
-        let layers = mem::take(&mut self.layers);
-        Ok(Loaded::new(self.image_id, layers, &left_out))
+        let layers = wanted_layers(self.table)?;
+        Ok(Loaded::new(self.image_id, &layers, &left_out))
     }
 
     /// Sends what is missing, or everything where that did not do; gives what was left out.
-    fn send_missing(&mut self, known: &[Inspected], names: &[String]) -> Result<Vec<bool>, Error> {
+    fn send_missing(&mut self, known: &[Inspected]) -> Result<Vec<bool>, Error> {
+        let nothing = vec![false; self.table.len()];
         // The probe stays until the image is whole: it keeps the blobs that it found.
         let probe = match self.engine.store {
-            Store::Containerd => Some(Probe::new(self.engine, &self.blobs)?),
+            Store::Containerd => Some(Probe::new(self.engine, &self.table.blobs()?)?),
             Store::Classic | Store::Podman => None,
         };
         let left_out = match &probe {
@@ -165,9 +155,12 @@ impl Loading<'_> {
                     "{} does not tell which layers it has; all are sent",
                     self.engine.name()
                 ));
-                vec![false; self.layers.len()]
+                nothing.clone()
             }),
-            None => present(self.engine, &self.layers, known, names)?,
+            None => {
+                let names = &self.table.image().repo_tags;
+                present(self.engine, &wanted_layers(self.table)?, known, names)?
+            }
         };
         if left_out.contains(&true) {
             match self.send(&left_out) {
@@ -176,7 +169,6 @@ impl Loading<'_> {
                 Err(error) => return Err(error),
             }
         }
-        let nothing = vec![false; self.layers.len()];
         self.send(&nothing)?;
         if self.is_whole()? {
             return Ok(nothing);
@@ -187,59 +179,49 @@ impl Loading<'_> {
         })
     }
 
-    /// Sends the image without some of its layers.
+    /// Sends the image, without names and without some of its layers.
     fn send(&mut self, left_out: &[bool]) -> Result<(), Error> {
-        promise(self.image, &self.promises, &self.layers, left_out);
-        announce(self.observer, &self.layers, left_out);
-        let written = match self.engine.store {
+        match self.engine.store {
             Store::Classic => self.send_docker_archive(left_out)?,
-            Store::Containerd | Store::Podman => self.send_oci_archive(left_out)?,
-        };
-        match written {
-            Some(layers) => self.identify(layers),
-            None => Ok(()),
+            Store::Containerd | Store::Podman => {
+                let archive = OciArchive {
+                    table: self.table,
+                    names: &[],
+                    trees: self.trees,
+                    options: self.options,
+                    observer: self.observer,
+                };
+                archive.send(left_out, |archive| self.engine.load(archive))?;
+            }
         }
+        // A layer may have turned out to be another than was remembered.
+        self.identify()
     }
 
-    fn send_docker_archive(&self, left_out: &[bool]) -> Result<Option<Vec<LayerDigest>>, Error> {
+    fn send_docker_archive(&self, left_out: &[bool]) -> Result<(), Error> {
+        announce(self.observer, self.table, left_out)?;
         let options = docker_archive::Options {
+            names: &[],
             jobs: self.options.jobs,
             verify: self.options.verify,
             left_out: left_out.iter().take_while(|left_out| **left_out).count(),
         };
         let mut progress = Progress(self.observer);
         let upload = |archive: Archive<'_>| self.engine.load(archive);
-        let written = send(upload, self.observer, |output| {
-            docker_archive::write(self.image, self.trees, output, options, &mut progress)
+        send(upload, self.observer, |output| {
+            docker_archive::write(self.table, self.trees, output, options, &mut progress)
         })?;
-        Ok(written.map(|summary| summary.layers))
+        Ok(())
     }
 
-    fn send_oci_archive(&self, left_out: &[bool]) -> Result<Option<Vec<LayerDigest>>, Error> {
-        let archive = OciArchive {
-            image: self.image,
-            trees: self.trees,
-            options: self.options,
-            observer: self.observer,
-            layers: &self.layers,
-            blobs: &self.blobs,
-        };
-        archive.send(left_out, |archive| self.engine.load(archive))
-    }
-
-    /// Takes the layers' digests, and what follows from them.
-    fn identify(&mut self, layers: Vec<LayerDigest>) -> Result<(), Error> {
-        self.layers = layers;
-        let blobs = plain_blobs(self.image, self.trees, self.options.jobs, &self.layers)?;
-        let documents = Documents::new(&blobs, &BTreeMap::new())?;
-        let known = (0..blobs.len()).filter_map(|index| blobs.get(index));
-        let known = known.collect();
+    /// Takes what the image is called, now that all its layers are known.
+    fn identify(&mut self) -> Result<(), Error> {
+        let documents = Documents::new(self.table, &BTreeMap::new())?;
         self.image_id = documents.image_id;
         self.id = match self.engine.store {
             Store::Classic | Store::Podman => documents.image_id,
             Store::Containerd => documents.descriptor.digest,
         };
-        self.blobs = known;
         Ok(())
     }
 
@@ -274,13 +256,13 @@ impl Loading<'_> {
     }
 
     fn has_all(&self, image: &Inspected) -> bool {
-        let diff_ids = self.layers.iter().map(|layer| &layer.diff_id);
+        let has_layers = self.table.diff_ids().is_ok_and(|ids| ids == image.diff_ids);
         let manifests = image.manifests.as_ref();
         let is_available = manifests.is_none_or(|manifests| {
             let own = manifests.get(&self.id);
             own.is_some_and(|manifest| manifest.is_available)
         });
-        diff_ids.eq(&image.diff_ids) && is_available
+        has_layers && is_available
     }
 
     fn tag(&self, name: &str) -> Result<(), Error> {
@@ -294,135 +276,78 @@ impl Loading<'_> {
     }
 }
 
-/// The layers as an OCI layout holds them, not compressed, with the digests that they have.
-pub(crate) fn plain_blobs<'a>(
-    image: &'a Image,
-    trees: &'a dyn Trees,
-    jobs: NonZeroUsize,
-    layers: &[LayerDigest],
-) -> Result<LayerBlobs<'a>, image::Error> {
-    let blobs = LayerBlobs::new(image, trees, Compression::None, jobs)?;
-    for (index, &LayerDigest { diff_id, size }) in layers.iter().enumerate() {
-        let plain = LayerBlob {
-            diff_id,
-            digest: diff_id,
-            size,
-            media_type: media_type::LAYER,
-        };
-        // What a base image says of its blobs stays.
-        blobs.know(index, plain);
-    }
-    Ok(blobs)
-}
-
 struct Progress<'a>(&'a dyn Observer);
 
 impl docker_archive::Observer for Progress<'_> {
-    fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
-        self.0.layer(index, of, layer, digest);
-    }
-}
-
-/// Believes what is remembered of the store layers: if it is wrong, an engine has no such layer.
-/// Gives what was promised before.
-pub(crate) fn believe(image: &mut Image) -> Vec<Option<Promise>> {
-    let layers = image.store_layers.iter_mut();
-    layers
-        .map(|layer| {
-            let before = layer.promise;
-            layer.promise = before.map(Promise::given);
-            before
-        })
-        .collect()
-}
-
-/// Promises the digests that were taken just now, so that none is taken twice. Of a layer that is
-/// to be sent and was remembered, the length is still to be compared.
-pub(crate) fn promise(
-    image: &mut Image,
-    before: &[Option<Promise>],
-    layers: &[LayerDigest],
-    left_out: &[bool],
-) {
-    let above_base = image.base.as_ref().map_or(0, |base| base.layers.len());
-    for (index, layer) in image.store_layers.iter_mut().enumerate() {
-        let at = above_base + index;
-        layer.promise = match before[index] {
-            Some(Promise::Remembered(digest)) if !left_out[at] => Some(Promise::Remembered(digest)),
-            _ => Some(Promise::Given(layers[at])),
-        };
+    fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
+        self.0.layer(index, of, layer, size);
     }
 }
 
 /// Tells what is missing.
-pub(crate) fn announce(observer: &dyn Observer, layers: &[LayerDigest], left_out: &[bool]) {
-    let (count, bytes) = to_send(layers, left_out);
+fn announce(
+    observer: &dyn Observer,
+    table: &LayerTable<'_>,
+    left_out: &[bool],
+) -> Result<(), Error> {
+    let (count, bytes) = to_send(&wanted_layers(table)?, left_out);
     observer.missing(count, left_out.len(), bytes);
+    Ok(())
 }
 
 /// An image as an OCI archive that an engine is sent.
 pub(crate) struct OciArchive<'a> {
-    pub(crate) image: &'a Image,
+    pub(crate) table: &'a LayerTable<'a>,
+    pub(crate) names: &'a [String],
     pub(crate) trees: &'a dyn Trees,
     pub(crate) options: Options,
     pub(crate) observer: &'a dyn Observer,
-    pub(crate) layers: &'a [LayerDigest],
-    /// The same as they are in the archive.
-    pub(crate) blobs: &'a [LayerBlob],
 }
 
 impl OciArchive<'_> {
-    /// Has `upload` send it without some of its layers. Gives the layers' digests, or nothing where
-    /// the engine had enough before the end.
+    /// Has `upload` send it without some of its layers.
     pub(crate) fn send(
         &self,
         left_out: &[bool],
         upload: impl FnOnce(Archive<'_>) -> Result<(), Error> + Send,
-    ) -> Result<Option<Vec<LayerDigest>>, Error> {
-        let there = self.blobs.iter().zip(left_out);
+    ) -> Result<(), Error> {
+        announce(self.observer, self.table, left_out)?;
+        let blobs = self.table.blobs()?;
+        let there = blobs.iter().zip(left_out);
         let there = there.filter(|(_, left_out)| **left_out);
-        let destination = Destination {
-            there: there.map(|(blob, _)| blob.digest).collect(),
-            layers: self.layers,
-            observer: self.observer,
-        };
-        let options = writer::Options {
+        let options = OciOptions {
+            names: self.names,
             index: false,
             annotations: &BTreeMap::new(),
             verify: self.options.verify,
-            destination: &destination,
-        };
-        let written = send(upload, self.observer, |output| {
-            let jobs = self.options.jobs;
-            let blobs = LayerBlobs::new(self.image, self.trees, Compression::None, jobs)?;
-            writer::write_archive(&blobs, output, &options)
-        })?;
-        let of_tar = |(blob, layer): (&LayerBlob, &LayerDigest)| LayerDigest {
-            diff_id: blob.diff_id,
-            // Of a base image's compressed layer, the blob's length is another one.
-            size: if blob.digest == blob.diff_id {
-                blob.size
-            } else {
-                layer.size
+            destination: &Destination {
+                there: there.map(|(blob, _)| blob.digest).collect(),
+                sizes: blobs.iter().map(|blob| blob.size).collect(),
+                observer: self.observer,
             },
         };
-        Ok(written.map(|summary| summary.layers.iter().zip(self.layers).map(of_tar).collect()))
+        send(upload, self.observer, |output| {
+            let writers = BlobWriters::new(self.table, self.trees, self.options.jobs);
+            write_oci_archive(&writers, output, &options)
+        })?;
+        Ok(())
     }
 }
 
 /// What an archive is to leave out, and who is told what it holds.
 struct Destination<'a> {
     there: BTreeSet<Digest>,
-    layers: &'a [LayerDigest],
+    /// Of all layers, in bytes.
+    sizes: Vec<u64>,
     observer: &'a dyn Observer,
 }
 
-impl writer::Destination for Destination<'_> {
+impl write::Destination for Destination<'_> {
     fn has(&self, digest: &Digest) -> bool {
         self.there.contains(digest)
     }
 
     fn making(&self, index: usize, of: usize, layer: &Layer<'_>) {
-        self.observer.layer(index, of, layer, &self.layers[index]);
+        self.observer.layer(index, of, layer, self.sizes[index]);
     }
 }

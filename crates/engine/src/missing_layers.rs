@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
-use image::LayerDigest;
+use image::LayerTable;
 use oci::Digest;
 use oci::reference::split_tag;
 
@@ -11,11 +11,30 @@ use crate::Error;
 use crate::api::{Api, Store};
 use crate::inspect::{Inspected, Listed};
 
+/// A layer that an engine is to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WantedLayer {
+    /// Digest of its tar.
+    pub(crate) diff_id: Digest,
+    /// Bytes that it takes to send it.
+    pub(crate) size: u64,
+}
+
+/// The layers of an image that are all known.
+pub(crate) fn wanted_layers(table: &LayerTable<'_>) -> Result<Vec<WantedLayer>, Error> {
+    let layers = table.diff_ids()?.into_iter().zip(table.blobs()?);
+    let layers = layers.map(|(diff_id, blob)| WantedLayer {
+        diff_id,
+        size: blob.size,
+    });
+    Ok(layers.collect())
+}
+
 /// Which of these layers need not be sent. `known` are images that were asked for already, `names`
 /// those that the image is to have: what had them before is likely to share its layers.
 pub(crate) fn present(
     engine: &Api,
-    layers: &[LayerDigest],
+    layers: &[WantedLayer],
     known: &[Inspected],
     names: &[String],
 ) -> Result<Vec<bool>, Error> {
@@ -58,7 +77,7 @@ fn likelihood(image: &Listed, names: &[String]) -> (bool, Reverse<i64>) {
 }
 
 /// A layer counts where all layers below it are the same: so Docker's own store finds it.
-fn mark_chain(present: &mut [bool], layers: &[LayerDigest], there: &[Digest]) {
+fn mark_chain(present: &mut [bool], layers: &[WantedLayer], there: &[Digest]) {
     for ((present, layer), there) in present.iter_mut().zip(layers).zip(there) {
         if layer.diff_id != *there {
             break;
@@ -69,7 +88,7 @@ fn mark_chain(present: &mut [bool], layers: &[LayerDigest], there: &[Digest]) {
 
 /// A layer counts wherever it stands: podman's store makes one layer from another with the same
 /// contents.
-fn mark_any(present: &mut [bool], layers: &[LayerDigest], there: &[Digest]) {
+fn mark_any(present: &mut [bool], layers: &[WantedLayer], there: &[Digest]) {
     let there: BTreeSet<&Digest> = there.iter().collect();
     for (present, layer) in present.iter_mut().zip(layers) {
         *present |= there.contains(&layer.diff_id);
@@ -86,8 +105,8 @@ fn same_repository(name: &str, tag: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn layers(numbers: &[u8]) -> Vec<LayerDigest> {
-        let layer = |number: &u8| LayerDigest {
+    fn layers(numbers: &[u8]) -> Vec<WantedLayer> {
+        let layer = |number: &u8| WantedLayer {
             diff_id: Digest::of(&[*number]),
             size: 1,
         };

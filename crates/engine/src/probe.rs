@@ -14,11 +14,11 @@
 //! `Manifests[].Size.Content`, as seen in Docker 28. If another version sums otherwise,
 //! [`Probe::present`] tells so instead of guessing, and all layers are sent.
 
-use std::io::{self, Cursor};
+use std::io::Cursor;
 
-use image::oci::LayerBlob;
-use image::sink::WriteSink;
-use image::tar::ArchiveWriter;
+use image::BlobId;
+use image::bytes::tar::ArchiveWriter;
+use image::sink::{Stop, WriteSink};
 use oci::Digest;
 use oci::annotation::{ATTESTATION, CONTAINERD_NAME, REF_NAME, REFERENCE_DIGEST, REFERENCE_TYPE};
 use oci::layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, blob_path};
@@ -51,8 +51,8 @@ pub(crate) struct Probe<'a> {
 
 impl<'a> Probe<'a> {
     /// Loads an index that asks for these blobs.
-    pub(crate) fn new(engine: &'a Api, blobs: &[LayerBlob]) -> Result<Self, Error> {
-        let (archive, probe) = Self::build(engine, blobs).map_err(Error::Pipe)?;
+    pub(crate) fn new(engine: &'a Api, blobs: &[BlobId]) -> Result<Self, Error> {
+        let (archive, probe) = Self::build(engine, blobs).map_err(image::Error::from)?;
         engine
             .client
             .load(&format!("{}/load", engine.images()), Cursor::new(archive))?;
@@ -60,13 +60,13 @@ impl<'a> Probe<'a> {
     }
 
     /// The index as an OCI archive.
-    fn build(engine: &'a Api, blobs: &[LayerBlob]) -> io::Result<(Vec<u8>, Self)> {
+    fn build(engine: &'a Api, blobs: &[BlobId]) -> Result<(Vec<u8>, Self), Stop> {
         let mut sink = WriteSink::new(Vec::new());
         let mut archive = ArchiveWriter::new(&mut sink, 1);
         let add_blob = |archive: &mut ArchiveWriter<'_, _>, bytes: &[u8]| {
             let digest = Digest::of(bytes);
             archive.file(&blob_path(&digest), bytes)?;
-            io::Result::Ok(digest)
+            Ok::<_, Stop>(digest)
         };
         let config = add_blob(&mut archive, b"{}")?;
         let mut manifests = Vec::new();

@@ -4,9 +4,10 @@ use std::io;
 use std::path::PathBuf;
 
 use nix_compat::tree::TreeError;
+use oci::Digest;
 
-use crate::Digest;
 use crate::base::BaseError;
+use crate::sink::Stop;
 
 /// Why an image could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +21,7 @@ pub enum Error {
     Output(#[source] io::Error),
     /// The base image.
     #[error(transparent)]
-    Base(#[from] BaseError),
+    Base(BaseError),
     /// The layer that the Nix side made for the image's root.
     #[error("cannot read the image's root layer {}", path.display())]
     RootLayer {
@@ -92,38 +93,53 @@ pub enum Error {
     /// A JSON text could not be made.
     #[error("cannot write the image's configuration as JSON")]
     Json(#[from] serde_json::Error),
+    /// A layer's digest is asked for before the layer was read.
+    #[error(
+        "layer {index} ({what}) was to be named before it was made: this is a fault of the program; please report it"
+    )]
+    NotMade {
+        /// The layer's number, from 1.
+        index: usize,
+        /// What the layer holds.
+        what: String,
+    },
+    /// The system gives no more threads.
+    #[error("cannot start threads; --jobs sets how many")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
     /// Another thread failed first.
     #[error("stopped because another layer failed")]
     Cancelled,
 }
 
-impl Error {
-    /// A sink that was cancelled says so in its error.
-    pub(crate) fn from_sink(error: io::Error) -> Self {
-        match error.downcast::<Self>() {
-            Ok(error) => error,
-            Err(error) => Self::Output(error),
+impl From<Stop> for Error {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::Cancelled => Self::Cancelled,
+            Stop::Output(error) => Self::Output(error),
         }
     }
 }
 
-/// An error of a sink comes back through the tree's visitor, and is no error of the tree.
+/// What a base image's reader cannot write is no error of the base image.
+impl From<BaseError> for Error {
+    fn from(error: BaseError) -> Self {
+        match error {
+            BaseError::Sink(stop) => stop.into(),
+            error => Self::Base(error),
+        }
+    }
+}
+
+/// What a visitor cannot do with a tree comes back through the tree's source, and is no error of the
+/// tree. All visitors here end with a [`Stop`].
 impl From<TreeError> for Error {
     fn from(error: TreeError) -> Self {
         match error {
-            TreeError::Visitor(inner) => match inner.downcast::<io::Error>() {
-                Ok(error) => Self::from_sink(*error),
+            TreeError::Visitor(inner) => match inner.downcast::<Stop>() {
+                Ok(stop) => (*stop).into(),
                 Err(inner) => Self::Tree(TreeError::Visitor(inner)),
             },
-            TreeError::Read { source, .. } if is_cancelled(&source) => Self::Cancelled,
             error => Self::Tree(error),
         }
     }
-}
-
-fn is_cancelled(error: &io::Error) -> bool {
-    error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<Error>())
-        .is_some_and(|inner| matches!(inner, Error::Cancelled))
 }

@@ -15,24 +15,28 @@
 //!
 //! # The file
 //!
-//! One line an entry, `KEY DIGEST SIZE CHECKSUM`; the last line of a key counts. A line is
-//! appended with one write, so that many processes can add to it at once; a line that is cut or
-//! damaged is passed over. When the file grows too large, its newer half is kept. Its name carries
+//! One line an entry, `KEY DIGEST SIZE CHECKSUM`; the last line of a key counts. Lines are
+//! appended with one write; a line that is cut or damaged is passed over. When the file grows too
+//! large, its newer half is kept. Who adds holds a lock on the directory, so that many processes
+//! can add at once and none loses what another one adds while it cuts the file. Its name carries
 //! the version of the format and of the layers' bytes.
 
 use std::collections::HashMap;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use nix_compat::{NarHash, StorePath};
 
+use crate::bytes::compression::Compression;
+use crate::bytes::tar::TarRules;
+use crate::layer_id::{BlobId, TarId};
 use crate::new_file::{NewFile, directory_of};
-use crate::tar::TarRules;
-use crate::{Digest, LayerDigest};
+use oci::Digest;
 
-/// The file's name. It moves with the format of the lines, and with the bytes of layers.
-const FILE: &str = "layers-v1";
+/// Moves with the bytes of layers' tars: both the file's name and the keys carry it, so that no digest
+/// of other bytes is found. The format of the lines shares it.
+const VERSION: u32 = 1;
 
 /// Length from which on the file is cut to half, in bytes: some fifty thousand entries.
 const MAX_LENGTH: u64 = if cfg!(test) { 1 << 20 } else { 8 << 20 };
@@ -40,7 +44,7 @@ const MAX_LENGTH: u64 = if cfg!(test) { 1 << 20 } else { 8 << 20 };
 /// Digits of a line's checksum.
 const CHECKSUM: usize = 16;
 
-/// Names what fixes a layer's bytes.
+/// Names what fixes the bytes of a layer's tar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LayerKey(Digest);
 
@@ -51,7 +55,7 @@ impl LayerKey {
         paths: impl IntoIterator<Item = (&'a StorePath, &'a NarHash)>,
     ) -> Self {
         let mut text = format!(
-            "stream-layered layer 1\n{} {} {}\n",
+            "stream-layered layer {VERSION}\n{} {} {}\n",
             rules.mtime, rules.owner.uid, rules.owner.gid
         );
         for name in [&rules.owner.uname, &rules.owner.gname] {
@@ -70,23 +74,33 @@ impl LayerKey {
         ))
     }
 
-    /// The key of the same layer in another form, such as a compression.
+    /// The key of the blob that has the tar in this compression.
     #[must_use]
-    pub fn in_form(&self, form: &str) -> Self {
-        Self(Digest::of(format!("{} {form}\n", self.0).as_bytes()))
+    pub fn blob(&self, compression: Compression) -> BlobKey {
+        let text = format!("{} {}\n", self.0, compression.format());
+        BlobKey(Digest::of(text.as_bytes()))
     }
+}
 
+/// Names what fixes the bytes of a layer's blob: its tar, and how that is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlobKey(Digest);
+
+impl BlobKey {
     /// The key as text of base 16.
     pub fn hex(&self) -> String {
         self.0.hex()
     }
 }
 
+/// What stands in the file for a key: digest, and length in bytes, of a tar or of a blob.
+type Entry = (Digest, u64);
+
 /// The cache, as it was when it was opened, and what was added since.
 pub struct LayerCache {
     file: Option<PathBuf>,
     /// Never printed, and looked up by key alone.
-    entries: HashMap<LayerKey, LayerDigest>,
+    entries: HashMap<Digest, Entry>,
 }
 
 impl LayerCache {
@@ -101,7 +115,7 @@ impl LayerCache {
     /// Opens the cache in a directory, which need not be there yet. A cache that cannot be read
     /// is an empty one.
     pub fn open(directory: &Path) -> Self {
-        let file = directory.join(FILE);
+        let file = directory.join(file_name());
         let text = fs::read(&file).unwrap_or_default();
         let entries = text
             .split(|&byte| byte == b'\n')
@@ -113,9 +127,20 @@ impl LayerCache {
         }
     }
 
-    /// What the cache knows of a layer.
-    pub fn get(&self, key: &LayerKey) -> Option<LayerDigest> {
-        self.entries.get(key).copied()
+    /// What the cache knows of a layer's tar.
+    pub fn tar(&self, key: &LayerKey) -> Option<TarId> {
+        let &(digest, size) = self.entries.get(&key.0)?;
+        Some(TarId { digest, size })
+    }
+
+    /// What the cache knows of a layer's blob; the key is that of this compression.
+    pub fn blob(&self, key: &BlobKey, compression: Compression) -> Option<BlobId> {
+        let &(digest, size) = self.entries.get(&key.0)?;
+        Some(BlobId {
+            digest,
+            size,
+            media_type: compression.media_type(),
+        })
     }
 
     /// Adds what is new.
@@ -125,12 +150,17 @@ impl LayerCache {
     /// The file cannot be written. Nothing is lost by that but time, the next time.
     pub fn add(
         &mut self,
-        new: impl IntoIterator<Item = (LayerKey, LayerDigest)>,
+        tars: impl IntoIterator<Item = (LayerKey, TarId)>,
+        blobs: impl IntoIterator<Item = (BlobKey, BlobId)>,
     ) -> io::Result<()> {
+        let tars = tars.into_iter();
+        let tars = tars.map(|(LayerKey(key), TarId { digest, size })| (key, (digest, size)));
+        let blobs = blobs.into_iter();
+        let blobs = blobs.map(|(BlobKey(key), blob)| (key, (blob.digest, blob.size)));
         let mut lines = String::new();
-        for (key, digest) in new {
-            if self.entries.insert(key, digest) != Some(digest) {
-                lines += &line(&key, &digest);
+        for (key, entry) in tars.chain(blobs) {
+            if self.entries.insert(key, entry) != Some(entry) {
+                lines += &line(&key, entry);
             }
         }
         let Some(file) = &self.file else {
@@ -139,9 +169,11 @@ impl LayerCache {
         if lines.is_empty() {
             return Ok(());
         }
-        if let Some(directory) = file.parent() {
-            fs::create_dir_all(directory)?;
-        }
+        let directory = directory_of(file);
+        fs::create_dir_all(directory)?;
+        let lock = File::open(directory)?;
+        // File systems without locks are rare, and what may be lost there is time.
+        let _ = lock.lock();
         let mut open = OpenOptions::new().append(true).create(true).open(file)?;
         // After a line that was cut short, the first of these would be lost with it.
         open.write_all(format!("\n{lines}").as_bytes())?;
@@ -165,25 +197,27 @@ fn halve(file: &Path) -> io::Result<()> {
     new.name(file)
 }
 
-fn line(key: &LayerKey, digest: &LayerDigest) -> String {
-    let entry = format!("{} {} {}", key.hex(), digest.diff_id.hex(), digest.size);
+/// The file's name.
+fn file_name() -> String {
+    format!("layers-v{VERSION}")
+}
+
+fn line(key: &Digest, (digest, size): Entry) -> String {
+    let entry = format!("{} {} {size}", key.hex(), digest.hex());
     let checksum = checksum(&entry);
     format!("{entry} {checksum}\n")
 }
 
-fn parse_line(line: &[u8]) -> Option<(LayerKey, LayerDigest)> {
+fn parse_line(line: &[u8]) -> Option<(Digest, Entry)> {
     let (entry, found) = str::from_utf8(line).ok()?.rsplit_once(' ')?;
     if found != checksum(entry) {
         return None;
     }
     let mut parts = entry.split(' ');
-    let key = LayerKey(Digest::from_hex(parts.next()?).ok()?);
-    let diff_id = Digest::from_hex(parts.next()?).ok()?;
+    let key = Digest::from_hex(parts.next()?).ok()?;
+    let digest = Digest::from_hex(parts.next()?).ok()?;
     let size = parts.next()?.parse().ok()?;
-    parts
-        .next()
-        .is_none()
-        .then_some((key, LayerDigest { diff_id, size }))
+    parts.next().is_none().then_some((key, (digest, size)))
 }
 
 fn checksum(entry: &str) -> String {
@@ -196,11 +230,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::tar::Owner;
+    use crate::bytes::tar::Owner;
 
-    fn digest(number: u64) -> LayerDigest {
-        LayerDigest {
-            diff_id: Digest::of(&number.to_le_bytes()),
+    fn digest(number: u64) -> TarId {
+        TarId {
+            digest: Digest::of(&number.to_le_bytes()),
             size: number,
         }
     }
@@ -214,24 +248,24 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let place = directory.path().join("not/there/yet");
         LayerCache::open(&place)
-            .add([(key(1), digest(1)), (key(2), digest(2))])
+            .add([(key(1), digest(1)), (key(2), digest(2))], [])
             .unwrap();
-        let file = place.join(FILE);
+        let file = place.join(file_name());
         let mut text = fs::read_to_string(&file).unwrap();
-        let second = text.rfind(&key(2).hex()).unwrap();
+        let second = text.rfind(&key(2).0.hex()).unwrap();
         text.replace_range(second + 70..second + 71, "!");
         fs::write(&file, text + "cut off her").unwrap();
         let mut cache = LayerCache::open(&place);
         assert_eq!(
-            (cache.get(&key(1)), cache.get(&key(2))),
+            (cache.tar(&key(1)), cache.tar(&key(2))),
             (Some(digest(1)), None)
         );
         cache
-            .add([(key(2), digest(3)), (key(1), digest(1))])
+            .add([(key(2), digest(3)), (key(1), digest(1))], [])
             .unwrap();
         let cache = LayerCache::open(&place);
         assert_eq!(
-            (cache.get(&key(1)), cache.get(&key(2))),
+            (cache.tar(&key(1)), cache.tar(&key(2))),
             (Some(digest(1)), Some(digest(3)))
         );
     }
@@ -240,34 +274,43 @@ mod tests {
     fn any_bytes_are_a_cache() {
         let directory = TempDir::new().unwrap();
         fs::write(
-            directory.path().join(FILE),
+            directory.path().join(file_name()),
             [0xff, b'\n', 0, b' ', b'\n', b' '],
         )
         .unwrap();
-        assert_eq!(LayerCache::open(directory.path()).get(&key(1)), None);
+        assert_eq!(LayerCache::open(directory.path()).tar(&key(1)), None);
     }
 
     #[test]
     fn the_file_stays_bounded() {
         let directory = TempDir::new().unwrap();
-        let most = 2 * MAX_LENGTH / line(&key(0), &digest(0)).len() as u64;
+        let most = 2 * MAX_LENGTH / line(&key(0).0, (Digest::of(&[]), 0)).len() as u64;
         for start in (0..most).step_by(1000) {
             LayerCache::open(directory.path())
-                .add((start..start + 1000).map(|at| (key(at), digest(at))))
+                .add((start..start + 1000).map(|at| (key(at), digest(at))), [])
                 .unwrap();
         }
-        assert!(fs::metadata(directory.path().join(FILE)).unwrap().len() <= 2 * MAX_LENGTH);
+        assert!(
+            fs::metadata(directory.path().join(file_name()))
+                .unwrap()
+                .len()
+                <= 2 * MAX_LENGTH
+        );
         let cache = LayerCache::open(directory.path());
         let last = most.next_multiple_of(1000) - 1;
         assert_eq!(
-            (cache.get(&key(last)), cache.get(&key(0))),
+            (cache.tar(&key(last)), cache.tar(&key(0))),
             (Some(digest(last)), None)
         );
     }
 
     #[test]
-    fn processes_add_at_the_same_time() {
+    fn processes_add_at_the_same_time_also_when_one_of_them_cuts_the_file() {
         let directory = TempDir::new().unwrap();
+        // The first of them finds the file at its bound.
+        let old = "x".repeat(99) + "\n";
+        let old = old.repeat(MAX_LENGTH as usize / old.len());
+        fs::write(directory.path().join(file_name()), old).unwrap();
         std::thread::scope(|scope| {
             for thread in 0..8 {
                 let directory = &directory;
@@ -275,7 +318,7 @@ mod tests {
                     for at in 0..50 {
                         let number = thread * 1000 + at;
                         LayerCache::open(directory.path())
-                            .add([(key(number), digest(number))])
+                            .add([(key(number), digest(number))], [])
                             .unwrap();
                     }
                 });
@@ -285,7 +328,7 @@ mod tests {
         let all = (0..8).flat_map(|thread| (0..50).map(move |at| thread * 1000 + at));
         assert!(
             all.into_iter()
-                .all(|number| cache.get(&key(number)) == Some(digest(number)))
+                .all(|number| cache.tar(&key(number)) == Some(digest(number)))
         );
     }
 
@@ -325,11 +368,14 @@ mod tests {
             ),
             LayerKey::new(&named("a\n1 b", "c"), [(&a, &x)]),
             LayerKey::new(&named("a", "b\n1 c"), [(&a, &x)]),
-            LayerKey::new(&rules, [(&a, &x)]).in_form("gzip"),
         ];
         let mut different = keys.to_vec();
         different.sort();
         different.dedup();
         assert_eq!(different.len(), keys.len());
+        // What other versions of this program have kept stays of use.
+        assert_eq!(keys[0].0.hex()[..16], *"2b6b4b040aa8d322");
+        let blobs = ["gzip:2", "gzip:6", "zstd:2"].map(|text| keys[0].blob(text.parse().unwrap()));
+        assert!(blobs[0] != blobs[1] && blobs[0] != blobs[2] && blobs[1] != blobs[2]);
     }
 }

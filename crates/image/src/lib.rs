@@ -1,34 +1,40 @@
 //! Images: plan and trees become layers, a configuration, and an archive.
 //!
-//! Layers of store paths depend on nothing but the trees and a few settings; what is written, in
-//! which order and by how many threads, never shows in the bytes.
+//! A recipe ([`Image`]) says what an image is made of; the [`LayerTable`] what is known of its
+//! layers. Layers of store paths depend on nothing but the trees and a few settings; what is
+//! written, in which order and by how many threads, never shows in the bytes, all of which [`bytes`]
+//! decides.
 
 pub mod base;
-pub mod compression;
-pub mod conf;
-pub mod config;
-pub mod docker_archive;
-pub mod json;
+pub mod bytes;
+pub mod key_annotations;
 pub mod layer_cache;
 pub mod new_file;
-pub mod oci;
-pub mod output;
-pub mod root_directory;
-pub mod root_links;
+pub mod nix_image_json;
 pub mod sink;
-pub mod tar;
-pub mod time;
+pub mod timestamp;
+pub mod write;
 
-mod digests;
+mod blob_writer;
+mod documents;
 mod error;
 mod kernel_copy;
-mod layer_blob;
-mod layers;
+mod layer_hashing;
+mod layer_id;
+mod layer_stream;
+mod layer_table;
+mod output;
+mod recipe;
+mod schedule;
 mod spool;
 
-pub use ::oci::Digest;
-pub use compression::Compression;
-pub use digests::take_digests;
+pub use blob_writer::{BlobWriter, BlobWriters};
+pub use bytes::compression::Compression;
+pub use documents::Documents;
 pub use error::Error;
-pub use layers::{Image, Layer, LayerDigest, Promise, Root, StoreLayer};
+pub use layer_hashing::{hash_unkeyed_layers, hash_unknown_layers};
+pub use layer_id::{BlobId, TarId};
+pub use layer_stream::LayerStream;
+pub use layer_table::{Fact, LayerTable};
 pub use output::Output;
+pub use recipe::{Image, Layer, OwnLayer, Root, StoreLayer};

@@ -8,7 +8,7 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::kernel_copy::KernelCopy;
-use crate::sink::{CopyError, RegularFile, Sink};
+use crate::sink::{CopyError, RegularFile, Sink, Stop};
 
 /// Bytes that are gathered before they are written.
 const BUFFER: usize = 128 * 1024;
@@ -71,7 +71,8 @@ impl Output {
         let Some(kernel) = self.kernel else {
             return Ok(None);
         };
-        self.flush().map_err(CopyError::Write)?;
+        self.flush()
+            .map_err(|error| CopyError::Write(error.into()))?;
         let mut sent = 0;
         while sent < size {
             let wanted = usize::try_from(size - sent).unwrap_or(CHUNK).min(CHUNK);
@@ -87,7 +88,7 @@ impl Output {
                 }
                 // Reads of store files that fail are rare beside a reader that went away.
                 Err(Errno::IO) => return Err(CopyError::Read(Errno::IO.into())),
-                Err(error) => return Err(CopyError::Write(error.into())),
+                Err(error) => return Err(CopyError::Write(io::Error::from(error).into())),
             }
         }
         Ok(Some(sent))
@@ -95,7 +96,7 @@ impl Output {
 }
 
 impl Sink for Output {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.filled == self.buffer.len() {
@@ -128,7 +129,8 @@ impl Sink for Output {
         let mut copied = 0;
         loop {
             if self.filled == self.buffer.len() {
-                self.flush().map_err(CopyError::Write)?;
+                self.flush()
+                    .map_err(|error| CopyError::Write(error.into()))?;
             }
             match stream.read(&mut self.buffer[self.filled..]) {
                 Ok(0) => break,

@@ -3,13 +3,22 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use oci::DigestWriter;
-
-use crate::Digest;
+use oci::{Digest, DigestWriter};
 
 /// Bytes that are read from a file, or hashed, at once. SHA-256 is as fast with 32 KiB as with any
 /// more; this is a compromise with the number of system calls.
 pub const BUFFER: usize = 128 * 1024;
+
+/// Why a sink takes no more bytes.
+#[derive(Debug, thiserror::Error)]
+pub enum Stop {
+    /// Nobody wants them any more, mostly because another layer failed.
+    #[error("stopped because another layer failed")]
+    Cancelled,
+    /// They cannot be written.
+    #[error("cannot write")]
+    Output(#[from] io::Error),
+}
 
 /// Takes the bytes of layers.
 pub trait Sink {
@@ -20,8 +29,8 @@ pub trait Sink {
     ///
     /// # Errors
     ///
-    /// They cannot be written.
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()>;
+    /// See [`Stop`].
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Stop>;
 
     /// Takes `size` bytes from the start of a file. Gives the length that the file turned out to
     /// have where it is another.
@@ -47,8 +56,8 @@ pub trait Sink {
 pub enum CopyError {
     /// What is copied cannot be read.
     Read(io::Error),
-    /// The copy cannot be written.
-    Write(io::Error),
+    /// The sink takes no more.
+    Write(Stop),
 }
 
 /// A file that is expected to have some length. A read that gives its last byte and leaves room in
@@ -88,7 +97,7 @@ pub struct LengthSink;
 impl Sink for LengthSink {
     const TAKES_CONTENTS: bool = false;
 
-    fn write(&mut self, _: &[u8]) -> io::Result<()> {
+    fn write(&mut self, _: &[u8]) -> Result<(), Stop> {
         Ok(())
     }
 
@@ -100,7 +109,7 @@ impl Sink for LengthSink {
 impl<S: Sink> Sink for &mut S {
     const TAKES_CONTENTS: bool = S::TAKES_CONTENTS;
 
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         (**self).write(bytes)
     }
 
@@ -135,13 +144,13 @@ impl<W: Write> WriteSink<W> {
 }
 
 impl<W: Write> Sink for WriteSink<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.writer.write_all(bytes)
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        Ok(self.writer.write_all(bytes)?)
     }
 
     fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
         let Self { writer, buffer } = self;
-        copy_exactly(stream, size, buffer, |bytes| writer.write_all(bytes))
+        copy_exactly(stream, size, buffer, |bytes| Ok(writer.write_all(bytes)?))
     }
 }
 
@@ -169,8 +178,8 @@ impl<'a, S: Sink> HashingSink<'a, S> {
 }
 
 impl<S: Sink> Sink for HashingSink<'_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.digest.write_all(bytes)?;
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.digest.update(bytes);
         self.sink.write(bytes)
     }
 
@@ -181,7 +190,7 @@ impl<S: Sink> Sink for HashingSink<'_, S> {
             buffer,
         } = self;
         copy_exactly(stream, size, buffer, |bytes| {
-            digest.write_all(bytes)?;
+            digest.update(bytes);
             sink.write(bytes)
         })
     }
@@ -192,7 +201,7 @@ pub(crate) fn copy_exactly(
     stream: &mut dyn Read,
     size: u64,
     buffer: &mut [u8],
-    mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    mut write: impl FnMut(&[u8]) -> Result<(), Stop>,
 ) -> Result<u64, CopyError> {
     let mut copied = 0;
     loop {

@@ -10,10 +10,13 @@ use std::fs::File;
 use std::io::{self, Seek as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::error::Error;
+use crate::layer_id::TarId;
+use crate::output::Output;
+use crate::schedule::Schedule;
 use crate::sink::{CopyError, HashingSink, Sink};
-use crate::{Error, LayerDigest, Output};
 
 /// No further layer is started while those that were not written yet have as many bytes.
 const MOST_BYTES: u64 = 512 << 20;
@@ -22,12 +25,12 @@ const MOST_BYTES: u64 = 512 << 20;
 const MOST_WAITING: usize = 2;
 
 /// The layers on disk of one archive.
-pub(crate) struct Spools {
+pub(crate) struct Spools<'a> {
+    schedule: &'a Schedule,
     directory: PathBuf,
     /// Most layers that are started and not written.
     most: usize,
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -38,7 +41,6 @@ struct State {
     started: usize,
     /// Layers that were read, and wait for the writer.
     ready: BTreeMap<usize, Spool>,
-    stopped: bool,
 }
 
 /// A layer on disk.
@@ -59,14 +61,14 @@ pub(crate) fn directory() -> PathBuf {
     }
 }
 
-impl Spools {
-    /// Room for what `jobs` threads read.
-    pub(crate) fn new(jobs: NonZeroUsize) -> Self {
+impl<'a> Spools<'a> {
+    /// Room for what `jobs` threads read, who share `schedule` with the writer.
+    pub(crate) fn new(jobs: NonZeroUsize, schedule: &'a Schedule) -> Self {
         Self {
+            schedule,
             directory: directory(),
             most: jobs.get() + MOST_WAITING,
             state: Mutex::default(),
-            changed: Condvar::new(),
         }
     }
 
@@ -74,52 +76,40 @@ impl Spools {
     ///
     /// # Errors
     ///
-    /// `write` fails, there is no room, or the writer has stopped.
+    /// `write` fails, there is no room, or the work was stopped.
     pub(crate) fn fill(
         &self,
         index: usize,
         write: impl FnOnce(&mut HashingSink<'_, Output>) -> Result<u64, Error>,
-    ) -> Result<LayerDigest, Error> {
-        self.start(index)?;
+    ) -> Result<TarId, Error> {
+        // Layers are started in their order.
+        self.schedule.wait_until(|| {
+            let mut state = self.lock();
+            let may_start = index <= state.position || state.has_room(self.most);
+            may_start.then(|| state.started += 1)
+        })?;
         let filled = self.filled(write);
         let mut state = self.lock();
         state.started -= 1;
-        let (digest, file) = filled?;
+        let (tar, file) = filled?;
         // The writer may have passed it by.
         if index >= state.position {
             let spool = Spool {
                 directory: self.directory.clone(),
                 file,
-                size: digest.size,
+                size: tar.size,
             };
             state.ready.insert(index, spool);
         }
-        self.changed.notify_all();
-        Ok(digest)
-    }
-
-    /// Waits until a layer may be started. Layers are started in their order.
-    fn start(&self, index: usize) -> Result<(), Error> {
-        let mut state = self.lock();
-        loop {
-            if state.stopped {
-                return Err(Error::Cancelled);
-            }
-            if index <= state.position || state.has_room(self.most) {
-                state.started += 1;
-                return Ok(());
-            }
-            state = self
-                .changed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
+        drop(state);
+        self.schedule.wake();
+        Ok(tar)
     }
 
     fn filled(
         &self,
         write: impl FnOnce(&mut HashingSink<'_, Output>) -> Result<u64, Error>,
-    ) -> Result<(LayerDigest, File), Error> {
+    ) -> Result<(TarId, File), Error> {
         let file = tempfile::tempfile_in(&self.directory).map_err(|error| self.error(error))?;
         let mut output = Output::new(file).map_err(|error| self.error(error))?;
         let mut sink = HashingSink::new(&mut output);
@@ -127,29 +117,24 @@ impl Spools {
             Error::Output(source) => self.error(source),
             error => error,
         })?;
-        let diff_id = sink.finish();
+        let digest = sink.finish();
         let mut file = output.finish().map_err(|error| self.error(error))?;
         file.rewind().map_err(|error| self.error(error))?;
-        Ok((LayerDigest { diff_id, size }, file))
+        Ok((TarId { digest, size }, file))
     }
 
     /// Says that the writer is at this layer: those below are needed no more.
-    pub(crate) fn reach(&self, index: usize) {
+    pub(crate) fn advance_to(&self, index: usize) {
         let mut state = self.lock();
         state.position = index;
         state.ready = state.ready.split_off(&index);
-        self.changed.notify_all();
+        drop(state);
+        self.schedule.wake();
     }
 
     /// Takes a layer, if it was put on disk.
     pub(crate) fn take(&self, index: usize) -> Option<Spool> {
         self.lock().ready.remove(&index)
-    }
-
-    /// Lets nobody wait any more.
-    pub(crate) fn stop(&self) {
-        self.lock().stopped = true;
-        self.changed.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -184,7 +169,7 @@ impl Spool {
                     directory: self.directory.clone(),
                     source,
                 },
-                CopyError::Write(source) => Error::from_sink(source),
+                CopyError::Write(stop) => stop.into(),
             })
     }
 }
@@ -195,16 +180,15 @@ mod tests {
 
     use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
     use nix_compat::{StoreDir, StorePath};
-    use serde_json::json;
+    use oci::{Digest, DigestWriter};
 
     use super::*;
-    use crate::docker_archive::{self, Observer, Options, Summary};
-    use crate::root_links::RootLinks;
+    use crate::bytes::compression::Compression;
+    use crate::bytes::tar::{Owner, TarRules};
+    use crate::layer_table::LayerTable;
+    use crate::recipe::{Image, Layer, StoreLayer};
     use crate::sink::WriteSink;
-    use crate::tar::{Owner, TarRules};
-    use crate::time::Timestamp;
-    use crate::{Digest, Image, Layer, Promise, Root, StoreLayer};
-    use oci::DigestWriter;
+    use crate::write::docker_archive::{self, Observer, Options};
 
     const LAYERS: usize = 20;
 
@@ -252,36 +236,41 @@ mod tests {
     struct Silent;
 
     impl Observer for Silent {
-        fn layer(&mut self, _: usize, _: usize, _: &Layer<'_>, _: &LayerDigest) {}
+        fn layer(&mut self, _: usize, _: usize, _: &Layer<'_>, _: u64) {}
     }
 
-    fn image(promise: impl Fn(usize) -> Option<Promise>) -> Image {
-        let layer = |number| StoreLayer {
-            paths: vec![path(number)],
-            promise: promise(number),
-        };
-        Image {
-            architecture: "amd64".to_owned(),
-            config: json!({}),
-            created: Timestamp::NIX,
-            rules: TarRules {
-                mtime: 1,
-                owner: Owner::root(),
-            },
-            base: None,
-            store_layers: (0..LAYERS).map(layer).collect(),
-            root: Root::Links(RootLinks::default()),
-            repo_tags: vec!["x:y".to_owned()],
-        }
+    /// What came of writing an archive.
+    struct Written {
+        /// The layers' tars, or why there is no archive.
+        tars: Result<Vec<TarId>, Error>,
+        /// Digest of all bytes.
+        digest: Digest,
+        /// How many trees were shown.
+        shown: usize,
     }
 
-    /// Writes it; gives what it has come to, the digest of all bytes, and how many trees were shown.
+    /// Writes layers, some of which are remembered.
     fn write(
-        image: &Image,
+        remembered: impl Fn(usize) -> Option<TarId>,
         is_cheap: bool,
         broken: Option<usize>,
         jobs: usize,
-    ) -> (Result<(Summary, Digest), Error>, usize) {
+    ) -> Written {
+        let rules = TarRules {
+            mtime: 1,
+            owner: Owner::root(),
+        };
+        let layer = |number| StoreLayer {
+            paths: vec![path(number)],
+            tar: None,
+        };
+        let image = Image::of_layers(rules, (0..LAYERS).map(layer).collect());
+        let table = LayerTable::new(&image, Compression::None).unwrap();
+        for index in 0..LAYERS {
+            if let Some(tar) = remembered(index) {
+                table.remember_tar(index, tar);
+            }
+        }
         let trees = Counted {
             is_cheap,
             shown: AtomicUsize::new(0),
@@ -289,41 +278,60 @@ mod tests {
         };
         let mut sink = WriteSink::new(DigestWriter::default());
         let options = Options {
+            names: &["x:y".to_owned()],
             jobs: NonZeroUsize::new(jobs).unwrap(),
             verify: false,
             left_out: 0,
         };
-        let written = docker_archive::write(image, &trees, &mut sink, options, &mut Silent);
-        let digest = sink.into_inner().finish().0;
-        let shown = trees.shown.into_inner();
-        (written.map(|summary| (summary, digest)), shown)
+        let written = docker_archive::write(&table, &trees, &mut sink, options, &mut Silent);
+        let tars = written.map(|_| {
+            let tars = (0..LAYERS).map(|index| table.tar(index).value().unwrap());
+            tars.collect()
+        });
+        Written {
+            tars,
+            digest: sink.into_inner().finish().0,
+            shown: trees.shown.into_inner(),
+        }
     }
 
     #[test]
     fn what_is_dear_is_shown_once_and_gives_the_same_bytes() {
-        let (expected, shown) = write(&image(|_| None), true, None, 3);
-        let (summary, expected) = expected.unwrap();
-        assert_eq!(shown, 2 * LAYERS);
-        let remembered = |number: usize| Promise::Remembered(summary.layers[number]);
+        let expected = write(|_| None, true, None, 3);
+        assert_eq!(expected.shown, 2 * LAYERS);
+        let tars = expected.tars.unwrap();
+        let some = |number: usize| (number % 3 == 0).then(|| tars[number]);
         for jobs in [1, 2, 7] {
-            for image in [
-                image(|_| None),
-                image(|number| (number % 3 == 0).then(|| remembered(number))),
-                image(|number| Some(remembered(number))),
+            for written in [
+                write(|_| None, false, None, jobs),
+                write(some, false, None, jobs),
+                write(|number| Some(tars[number]), false, None, jobs),
             ] {
-                let (written, shown) = write(&image, false, None, jobs);
-                assert_eq!(written.unwrap().1, expected, "{jobs}");
-                assert_eq!(shown, LAYERS, "{jobs}");
+                written.tars.unwrap();
+                assert_eq!(written.digest, expected.digest, "{jobs}");
+                assert_eq!(written.shown, LAYERS, "{jobs}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_remembered_wrongly_is_hashed() {
+        let expected = write(|_| None, true, None, 3);
+        let wrong = |number: usize| TarId {
+            digest: Digest::of(&[]),
+            size: number as u64,
+        };
+        let written = write(|number| Some(wrong(number)), true, None, 3);
+        assert_eq!(written.tars.unwrap(), expected.tars.unwrap());
+        assert_eq!(written.digest, expected.digest);
     }
 
     #[test]
     fn an_error_ends_all_that_wait() {
         for broken in [0, 7, LAYERS - 1] {
             for jobs in [1, 4] {
-                let (written, _) = write(&image(|_| None), false, Some(broken), jobs);
-                let error = written.unwrap_err().to_string();
+                let written = write(|_| None, false, Some(broken), jobs);
+                let error = written.tars.unwrap_err().to_string();
                 assert!(error.contains(path(broken).as_str()), "{error}");
             }
         }
@@ -331,35 +339,35 @@ mod tests {
 
     #[test]
     fn few_layers_wait_at_a_time() {
-        let spools = Spools::new(NonZeroUsize::MIN);
+        let schedule = Schedule::default();
+        let spools = Spools::new(NonZeroUsize::MIN, &schedule);
+        let last = 3 + MOST_WAITING;
         let fill = |index| {
-            spools.fill(index, |sink| {
-                Sink::write(sink, b"layer").map_err(Error::Output)?;
+            let tar = spools.fill(index, |sink| {
+                Sink::write(sink, b"layer")?;
                 Ok(5)
-            })
+            })?;
+            assert_eq!(tar.digest, Digest::of(b"layer"));
+            Ok(())
         };
-        std::thread::scope(|scope| {
-            let last = 3 + MOST_WAITING;
-            let filler = scope.spawn(move || (0..last).map(fill).collect::<Result<Vec<_>, _>>());
+        let indices: Vec<usize> = (0..last).collect();
+        let written = schedule.run(NonZeroUsize::MIN, &indices, fill, || {
             for index in 0..last {
-                spools.reach(index);
-                let spool = loop {
+                spools.advance_to(index);
+                let spool = schedule.wait_until(|| {
                     let state = spools.lock();
                     assert!(state.started + state.ready.len() <= 1 + MOST_WAITING);
-                    if !state.ready.contains_key(&index) {
-                        drop(spools.changed.wait(state).unwrap());
-                        continue;
-                    }
                     drop(state);
-                    break spools.take(index).unwrap();
-                };
+                    spools.take(index)
+                })?;
                 let mut sink = WriteSink::new(DigestWriter::default());
-                assert_eq!(spool.write(&mut sink).unwrap(), 5);
+                assert_eq!(spool.write(&mut sink)?, 5);
                 assert_eq!(sink.into_inner().finish().0, Digest::of(b"layer"));
             }
-            assert_eq!(filler.join().unwrap().unwrap().len(), last);
+            Ok(())
         });
-        spools.stop();
+        written.unwrap();
+        schedule.stop();
         let stopped = spools.fill(9 + MOST_WAITING, |_| Ok(0));
         assert!(matches!(stopped, Err(Error::Cancelled)));
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use engine::Choice;
 use image::base::Inherit;
-use image::tar::Owner;
+use image::bytes::tar::Owner;
 
 use crate::usage::UsageError;
 

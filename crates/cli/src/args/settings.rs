@@ -10,7 +10,7 @@ use crate::resolve::base::BaseSettings;
 use crate::resolve::image_config::ConfigSettings;
 use crate::resolve::image_name::NameSettings;
 use crate::resolve::image_settings::ImageSettings;
-use crate::resolve::layer_keys::CacheSettings;
+use crate::resolve::layer_table::CacheSettings;
 use crate::resolve::plan_request::LayerSettings;
 use crate::resolve::registry_client::RegistrySettings;
 use crate::resolve::store::StoreSettings;

@@ -4,28 +4,29 @@ use std::sync::Arc;
 
 use anyhow::Result;
 use engine::{Choice, Engine, Options};
+use image::Compression;
 
 use crate::args::LoadArgs;
 use crate::jobs::jobs;
 use crate::output::console::{self, say};
 use crate::output::load_progress::{LoadProgress, print_summary};
 use crate::resolve::image::ResolvedImage;
-use crate::resolve::layer_keys::LayerKeys;
+use crate::resolve::layer_table::layer_table;
 use crate::signals;
 
 /// Runs the command.
 pub fn run(args: &LoadArgs) -> Result<()> {
     let settings = args.image.settings()?;
     let engine = Arc::new(Engine::find(args.engine.unwrap_or(Choice::Any))?);
-    let mut input = ResolvedImage::new(&settings)?;
+    let input = ResolvedImage::new(&settings)?;
     if !args.quiet {
         for warning in &input.warnings {
             say!("warning: {warning}");
         }
         say!("loading into {}", engine.name());
     }
-    let mut keys = LayerKeys::open(&args.cache.settings(), &input);
-    keys.recall(&mut input.image);
+    let mut cache = args.cache.settings().open();
+    let table = layer_table(&input, Compression::None, &cache)?;
     let options = Options {
         jobs: jobs(args.jobs),
         verify: args.verify,
@@ -33,13 +34,13 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     let progress = LoadProgress::new(args.quiet);
     let stopped = Arc::clone(&engine);
     signals::before_stop(move || stopped.remove_temporary_names())?;
-    let loaded = engine.load(&mut input.image, input.store.trees(), options, &progress);
+    let loaded = engine.load(&table, input.store.trees(), options, &progress);
     progress.clear();
     let loaded = loaded?;
-    if let Err(error) = keys.keep(&loaded.layers)
+    if let Err(error) = table.keep(&mut cache)
         && !args.quiet
     {
-        say!("warning: the digests of this image's layers are not cached: {error:#}");
+        say!("warning: the digests of this image's layers are not cached: {error}");
     }
     if !args.quiet {
         print_summary(&input.image.repo_tags, &loaded);

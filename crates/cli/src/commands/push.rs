@@ -2,7 +2,8 @@
 //!
 //! What the layers' blobs are is known from the cache, or from the image that stands under the tag,
 //! whose layers say which keys they were made for. Only layers that neither knows are read, and
-//! they are compressed while they are sent.
+//! they are compressed while they are sent. A layer without a key is read once more before that, to
+//! name it by the digest of its tar: none is read more than twice.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +12,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
 use anyhow::{Context, Result};
-use image::oci::{Documents, LayerBlobs};
+use image::layer_cache::LayerCache;
+use image::{BlobWriters, Documents, Layer, LayerTable, OwnLayer, Root, hash_unkeyed_layers};
 use oci::{Digest, Platform, Reference, media_type};
 use registry::{
     Access, Blob, Bytes, Client, Content, Document, Event, Observer, Push, PushOptions, Repository,
@@ -23,7 +25,7 @@ use crate::jobs::jobs;
 use crate::output::console::{self, say};
 use crate::output::push_progress::{self, PushProgress};
 use crate::resolve::image::ResolvedImage;
-use crate::resolve::layer_keys::LayerKeys;
+use crate::resolve::layer_table::layer_table;
 use crate::resolve::registry_client;
 
 /// Runs the command.
@@ -38,16 +40,17 @@ pub fn run(args: &PushArgs) -> Result<()> {
             say!("warning: {warning}");
         }
     }
-    let memory = LayerKeys::open(&args.cache.settings(), &input);
-    let files = input.store.trees();
-    let blobs = LayerBlobs::new(&input.image, files, args.compression, jobs(args.jobs))?;
-    let blobs = memory.recall_blobs(blobs)?;
-    let memory = Mutex::new(memory);
+    let (trees, jobs) = (input.store.trees(), jobs(args.jobs));
+    let cache = args.cache.settings().open();
+    let table = layer_table(&input, args.compression, &cache)?;
+    hash_unkeyed_layers(&table, trees, jobs)?;
+    table.recall(&cache);
     let run = PushRun {
         args,
         client: &client,
-        blobs: &blobs,
-        memory: &memory,
+        table: &table,
+        writers: &BlobWriters::new(&table, trees, jobs),
+        cache: &Mutex::new(cache),
         annotations: &annotations,
     };
     let mut digest = None;
@@ -78,8 +81,9 @@ struct Target {
 struct PushRun<'a> {
     args: &'a PushArgs,
     client: &'a Client,
-    blobs: &'a LayerBlobs<'a>,
-    memory: &'a Mutex<LayerKeys>,
+    table: &'a LayerTable<'a>,
+    writers: &'a BlobWriters<'a>,
+    cache: &'a Mutex<LayerCache>,
     annotations: &'a BTreeMap<String, String>,
 }
 
@@ -116,14 +120,14 @@ impl PushRun<'_> {
             mount_from: self.sources(first, others),
         };
         let progress = Watcher {
-            progress: PushProgress::new(self.args.quiet, self.blobs.len() + 1),
-            memory: self.memory,
-            blobs: self.blobs,
+            progress: PushProgress::new(self.args.quiet, self.table.len() + 1),
+            cache: self.cache,
+            table: self.table,
         };
         thread::scope(|scope| {
-            let layers: Vec<PushLayer<'_, '_>> = (0..self.blobs.len())
+            let layers: Vec<PushLayer<'_, '_>> = (0..self.table.len())
                 .map(|index| PushLayer {
-                    blobs: self.blobs,
+                    writers: self.writers,
                     index,
                     scope,
                 })
@@ -134,11 +138,11 @@ impl PushRun<'_> {
                 self.recall(&manifest);
             }
             self.recall_previous(target)?;
-            self.make_forgettable()?;
+            self.make_root()?;
             let all: Vec<&dyn Blob> = layers.iter().map(|layer| layer as &dyn Blob).collect();
             push.blobs(&all)?;
             let sent = push.summary();
-            let documents = Documents::new(self.blobs, self.annotations)?;
+            let documents = Documents::new(self.table, self.annotations)?;
             let config_blob = Bytes::new("the image's configuration", documents.config.clone());
             push.blobs(&[&config_blob])?;
             let digest = self.tag(&mut push, &repository, target, &documents)?;
@@ -206,7 +210,7 @@ impl PushRun<'_> {
     }
 
     fn platform(&self) -> Platform {
-        Platform::linux(&self.blobs.image().architecture)
+        Platform::linux(&self.table.image().architecture)
     }
 
     /// Learns from an image what our layers are.
@@ -214,7 +218,7 @@ impl PushRun<'_> {
         if let Document::Image { layers, .. } = &manifest.document
             && !self.args.cache.no_cache
         {
-            self.blobs.recall_from(layers);
+            self.table.recall_from_layers(layers);
         }
     }
 
@@ -223,7 +227,7 @@ impl PushRun<'_> {
         for previous in &self.args.previous_image {
             let is_elsewhere = previous.registry() != target.references[0].registry()
                 || previous.repository() != target.references[0].repository();
-            if is_elsewhere && self.blobs.all().is_none() {
+            if is_elsewhere && self.table.blobs().is_err() {
                 let repository = self.client.repository(previous, Access::Pull);
                 if let Some(manifest) = self.image(&repository, &previous.identifier())? {
                     self.recall(&manifest);
@@ -233,12 +237,15 @@ impl PushRun<'_> {
         Ok(())
     }
 
-    /// Makes layers that nothing can be remembered of, such as the one of the root's links: whether
-    /// they are there can only be asked for by their digest.
-    fn make_forgettable(&self) -> Result<()> {
-        for index in 0..self.blobs.len() {
-            if self.blobs.get(index).is_none() && self.blobs.key(index).is_none() {
-                self.blobs.write(index, io::sink())?;
+    /// Makes the layer of the root's links, where nothing is remembered of it, so that the registry
+    /// can be asked for it by its digest. It is made from memory; a layer that has to be read is sent
+    /// straight away.
+    fn make_root(&self) -> Result<()> {
+        for index in 0..self.table.len() {
+            if let Layer::Own(OwnLayer::Root(Root::Links(_))) = self.table.layer(index)
+                && self.table.blob(index).is_none()
+            {
+                self.writers.writer(index)?.write(io::sink())?;
             }
         }
         Ok(())
@@ -279,20 +286,21 @@ impl PushRun<'_> {
 
 /// A layer, on its way.
 struct PushLayer<'scope, 'env> {
-    blobs: &'env LayerBlobs<'env>,
+    writers: &'env BlobWriters<'env>,
     index: usize,
     scope: &'scope Scope<'scope, 'env>,
 }
 
 impl Blob for PushLayer<'_, '_> {
     fn name(&self) -> String {
-        let layer = self.blobs.layer(self.index);
-        let (number, of) = (self.index + 1, self.blobs.len());
-        format!("layer {number} of {of}: {}", layer.describe())
+        let table = self.writers.table();
+        let (number, of) = (self.index + 1, table.len());
+        let layer = table.layer(self.index).describe();
+        format!("layer {number} of {of}: {layer}")
     }
 
     fn content(&self) -> Content {
-        match self.blobs.get(self.index) {
+        match self.writers.table().blob(self.index) {
             Some(blob) => Content::Known {
                 digest: blob.digest,
                 size: blob.size,
@@ -302,7 +310,8 @@ impl Blob for PushLayer<'_, '_> {
     }
 
     fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        Ok(Box::new(self.blobs.read(self.index, self.scope)))
+        let stream = self.writers.stream(self.index, self.scope);
+        Ok(Box::new(stream.map_err(io::Error::other)?))
     }
 }
 
@@ -310,17 +319,17 @@ impl Blob for PushLayer<'_, '_> {
 /// vain.
 struct Watcher<'a> {
     progress: PushProgress,
-    memory: &'a Mutex<LayerKeys>,
-    blobs: &'a LayerBlobs<'a>,
+    cache: &'a Mutex<LayerCache>,
+    table: &'a LayerTable<'a>,
 }
 
 impl Observer for Watcher<'_> {
     fn event(&self, name: &str, event: &Event<'_>) {
         // What is told to have arrived is remembered, whatever happens next.
         if let Event::Arrived(_) = event {
-            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
             // Without it, the next run takes longer.
-            let _ = memory.keep_blobs(self.blobs);
+            let _ = self.table.keep(&mut cache);
         }
         self.progress.event(name, event);
     }

@@ -5,10 +5,10 @@ use std::io::{IsTerminal as _, stdout};
 use std::os::fd::AsFd as _;
 
 use anyhow::{Context, Result};
-use image::docker_archive::{self, Options, Summary};
-use image::oci::LayerBlobs;
 use image::sink::WriteSink;
-use image::{Compression, Digest, Output};
+use image::write::docker_archive::{self, Options, Summary};
+use image::{BlobWriters, Compression, LayerTable, Output};
+use oci::Digest;
 
 use crate::args::{self, FormatArg, StreamArgs};
 use crate::jobs;
@@ -17,7 +17,7 @@ use crate::output::oci_output::OciOutput;
 use crate::output::output_file::OutputFile;
 use crate::output::progress::{self, Progress};
 use crate::resolve::image::ResolvedImage;
-use crate::resolve::layer_keys::LayerKeys;
+use crate::resolve::layer_table::layer_table;
 use crate::usage::UsageError;
 
 /// Runs the command.
@@ -47,7 +47,7 @@ fn stream(args: &StreamArgs) -> Result<()> {
         let usage = "--index needs a layout; use --format oci";
         return Err(UsageError(usage.to_owned()).into());
     }
-    let mut input = ResolvedImage::new(&args.image.settings()?)?;
+    let input = ResolvedImage::new(&args.image.settings()?)?;
     if !args.quiet {
         for warning in &input.warnings {
             say!("warning: {warning}");
@@ -55,7 +55,7 @@ fn stream(args: &StreamArgs) -> Result<()> {
     }
     let mut annotations = input.annotations.clone();
     annotations.extend(args::annotations(&args.annotation)?);
-    let mut memory = LayerKeys::open(&args.cache.settings(), &input);
+    let mut cache = args.cache.settings().open();
     let place = match &args.output {
         Some(path) if !is_directory => Some(OutputFile::create(path)?),
         _ => None,
@@ -70,25 +70,17 @@ fn stream(args: &StreamArgs) -> Result<()> {
                 .into()),
         }
     };
-    let kept = if args.format == FormatArg::DockerArchive {
-        memory.recall(&mut input.image);
-        let summary = write(args, &input, file()?)?;
-        finish(
-            args,
-            place,
-            &input,
-            &summary.image_id,
-            summary.layers.len(),
-            summary.size,
-        )?;
-        memory.keep(&summary.layers)
+    // A docker-archive is compressed as a whole.
+    let of_layers = match args.format {
+        FormatArg::DockerArchive => Compression::None,
+        FormatArg::Oci | FormatArg::OciArchive => compression(args),
+    };
+    let table = layer_table(&input, of_layers, &cache)?;
+    let (image_id, size) = if args.format == FormatArg::DockerArchive {
+        let summary = write(args, &input, &table, file()?)?;
+        (summary.image_id, summary.size)
     } else {
-        let blobs = memory.recall_blobs(LayerBlobs::new(
-            &input.image,
-            input.store.trees(),
-            compression(args),
-            jobs::jobs(args.jobs),
-        )?)?;
+        let writers = BlobWriters::new(&table, input.store.trees(), jobs::jobs(args.jobs));
         let output = OciOutput {
             annotations: &annotations,
             verify: args.verify,
@@ -96,24 +88,16 @@ fn stream(args: &StreamArgs) -> Result<()> {
             quiet: args.quiet,
         };
         let summary = match &args.output {
-            Some(directory) if is_directory => output.layout(&blobs, directory)?,
-            _ => output.archive(&blobs, file()?)?,
+            Some(directory) if is_directory => output.layout(&writers, directory)?,
+            _ => output.archive(&writers, file()?)?,
         };
-        let id = summary.documents.image_id;
-        finish(
-            args,
-            place,
-            &input,
-            &id,
-            summary.layers.len(),
-            summary.written,
-        )?;
-        memory.keep_blobs(&blobs)
+        (summary.documents.image_id, summary.written)
     };
-    if let Err(error) = kept
+    finish(args, place, &input, &image_id, table.len(), size)?;
+    if let Err(error) = table.keep(&mut cache)
         && !args.quiet
     {
-        say!("warning: the digests of this image's layers are not cached: {error:#}");
+        say!("warning: the digests of this image's layers are not cached: {error}");
     }
     Ok(())
 }
@@ -145,10 +129,16 @@ fn compression(args: &StreamArgs) -> Compression {
     })
 }
 
-fn write(args: &StreamArgs, input: &ResolvedImage, file: File) -> Result<Summary> {
+fn write(
+    args: &StreamArgs,
+    input: &ResolvedImage,
+    table: &LayerTable<'_>,
+    file: File,
+) -> Result<Summary> {
     const CONTEXT: &str = "cannot write the image";
-    let ResolvedImage { image, store, .. } = input;
+    let trees = input.store.trees();
     let options = Options {
+        names: &input.image.repo_tags,
         jobs: jobs::jobs(args.jobs),
         verify: args.verify,
         left_out: 0,
@@ -157,8 +147,7 @@ fn write(args: &StreamArgs, input: &ResolvedImage, file: File) -> Result<Summary
     let written = match compression(args) {
         Compression::None => {
             let mut output = Output::new(file).context(CONTEXT)?;
-            let written =
-                docker_archive::write(image, store.trees(), &mut output, options, &mut progress);
+            let written = docker_archive::write(table, trees, &mut output, options, &mut progress);
             written.map_err(anyhow::Error::from).and_then(|summary| {
                 output.finish().map_err(image::Error::Output)?;
                 Ok(summary)
@@ -167,8 +156,7 @@ fn write(args: &StreamArgs, input: &ResolvedImage, file: File) -> Result<Summary
         compression => {
             let mut output =
                 WriteSink::new(compression.encoder(file, options.jobs).context(CONTEXT)?);
-            let written =
-                docker_archive::write(image, store.trees(), &mut output, options, &mut progress);
+            let written = docker_archive::write(table, trees, &mut output, options, &mut progress);
             written.map_err(anyhow::Error::from).and_then(|summary| {
                 output.into_inner().finish().map_err(image::Error::Output)?;
                 Ok(summary)

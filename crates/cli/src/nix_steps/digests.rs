@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::tar::{Owner, TarRules};
-use image::time::Timestamp;
-use image::{Layer, LayerDigest, StoreLayer};
+use image::bytes::tar::{Owner, TarRules};
+use image::timestamp::Timestamp;
+use image::{Compression, Image, LayerTable, StoreLayer, TarId, hash_unknown_layers};
 use nix_compat::StorePath;
 use serde::{Deserialize, Serialize};
 use stores::LocalStore;
@@ -61,11 +61,11 @@ pub struct DigestText {
     size: u64,
 }
 
-impl From<LayerDigest> for DigestText {
-    fn from(digest: LayerDigest) -> Self {
+impl From<TarId> for DigestText {
+    fn from(tar: TarId) -> Self {
         Self {
-            diff_id: digest.diff_id.to_string(),
-            size: digest.size,
+            diff_id: tar.digest.to_string(),
+            size: tar.size,
         }
     }
 }
@@ -94,14 +94,13 @@ pub fn run() -> Result<()> {
 /// Computes the digests of layers.
 pub fn take(layers: &[Vec<StorePath>], rules: &TarRules) -> Result<Vec<DigestText>> {
     let store = LocalStore::below(Path::new("/"));
-    let layers: Vec<StoreLayer> = layers
-        .iter()
-        .map(|paths| StoreLayer {
-            paths: paths.clone(),
-            promise: None,
-        })
-        .collect();
-    let layers: Vec<Layer<'_>> = layers.iter().map(Layer::Store).collect();
-    let digests = image::take_digests(&layers, store.files(), rules, crate::jobs::jobs(None))?;
-    Ok(digests.into_iter().map(DigestText::from).collect())
+    let layers = layers.iter().map(|paths| StoreLayer {
+        paths: paths.clone(),
+        tar: None,
+    });
+    let image = Image::of_layers(rules.clone(), layers.collect());
+    let table = LayerTable::new(&image, Compression::None)?;
+    hash_unknown_layers(&table, store.files(), crate::jobs::jobs(None))?;
+    let tars = (0..image.store_layers.len()).filter_map(|index| table.tar(index).value());
+    Ok(tars.map(DigestText::from).collect())
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use image::time::Timestamp;
+use image::timestamp::Timestamp;
 use layering::Plan;
 use nix_compat::{StoreDir, StorePath};
 use serde::Deserialize;

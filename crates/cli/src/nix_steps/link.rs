@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use image::root_links::{Package, RootLinks};
+use image::bytes::root_links::{Package, RootLinks};
 use nix_compat::StoreDir;
 use serde::Deserialize;
 use stores::LocalStore;

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use globset::{GlobBuilder, GlobMatcher};
-use image::root_directory::{Attributes, FakerootState, SetAttributes};
+use image::bytes::root_tar::{Attributes, FakerootState, SetAttributes};
 use serde::Deserialize;
 
 /// The attributes with the rules.

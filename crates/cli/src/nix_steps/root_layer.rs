@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::root_directory::{self, FakerootState};
+use image::bytes::root_tar::{self, FakerootState};
 use oci::DigestWriter;
 
 use super::attributes::{self, Attributes};
@@ -37,7 +37,7 @@ pub fn run(directory: Option<&Path>, fakeroot_state: Option<&Path>) -> Result<()
     fs::create_dir(&out).with_context(context)?;
     let file = File::create(out.join("layer.tar")).with_context(context)?;
     let mut layer = Both(BufWriter::new(file), DigestWriter::default());
-    root_directory::write(directory, &mut ownership, &mut layer)?;
+    root_tar::write(directory, &mut ownership, &mut layer)?;
     ownership.check()?;
     layer.flush().with_context(context)?;
     let (digest, _) = layer.1.finish();

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::{Loaded, Observer};
-use image::{Layer, LayerDigest};
+use image::Layer;
 use indicatif::DecimalBytes;
 
 use crate::output::console::say;
@@ -42,12 +42,12 @@ impl Observer for LoadProgress {
         ));
     }
 
-    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
         let text = format!(
             "layer {} of {of}: {}, {}",
             index + 1,
             layer.describe(),
-            DecimalBytes(digest.size)
+            DecimalBytes(size)
         );
         self.line.log(&text);
         self.line.bar().set_message(text);
@@ -75,13 +75,12 @@ pub fn print_summary(repo_tags: &[String], loaded: &Loaded) {
     for tag in repo_tags {
         say!("{tag}");
     }
-    let present = loaded.layers.len() - loaded.sent;
-    let all = loaded.layers.iter().map(|layer| layer.size).sum();
+    let present = loaded.layers - loaded.sent;
     say!(
         "{present} layer{} present, {} sent, {} of {}",
         if present == 1 { "" } else { "s" },
         loaded.sent,
         DecimalBytes(loaded.sent_bytes),
-        DecimalBytes(all),
+        DecimalBytes(loaded.bytes),
     );
 }

@@ -5,8 +5,8 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::Output;
-use image::oci::{LayerBlobs, Options, Summary, write_archive, write_layout};
+use image::write::{OciOptions, OciSummary, write_oci_archive, write_oci_layout};
+use image::{BlobWriters, Output};
 
 use crate::output::progress::Progress;
 
@@ -24,18 +24,18 @@ pub struct OciOutput<'a> {
 
 impl OciOutput<'_> {
     /// Writes into the layout in a directory.
-    pub fn layout(&self, blobs: &LayerBlobs<'_>, directory: &Path) -> Result<Summary> {
-        self.with_progress(|options| {
-            write_layout(blobs, directory, options)
+    pub fn layout(&self, writers: &BlobWriters<'_>, directory: &Path) -> Result<OciSummary> {
+        self.with_progress(writers, |options| {
+            write_oci_layout(writers, directory, options)
                 .with_context(|| format!("cannot write the image to {}", directory.display()))
         })
     }
 
     /// Writes an archive of a layout.
-    pub fn archive(&self, blobs: &LayerBlobs<'_>, file: File) -> Result<Summary> {
-        self.with_progress(|options| {
+    pub fn archive(&self, writers: &BlobWriters<'_>, file: File) -> Result<OciSummary> {
+        self.with_progress(writers, |options| {
             let mut output = Output::new(file).context("cannot write the image")?;
-            let summary = write_archive(blobs, &mut output, options)?;
+            let summary = write_oci_archive(writers, &mut output, options)?;
             output.finish().map_err(image::Error::Output)?;
             Ok(summary)
         })
@@ -43,10 +43,12 @@ impl OciOutput<'_> {
 
     fn with_progress(
         &self,
-        write: impl FnOnce(&Options<'_>) -> Result<Summary>,
-    ) -> Result<Summary> {
+        writers: &BlobWriters<'_>,
+        write: impl FnOnce(&OciOptions<'_>) -> Result<OciSummary>,
+    ) -> Result<OciSummary> {
         let progress = Progress::new(self.quiet);
-        let summary = write(&Options {
+        let summary = write(&OciOptions {
+            names: &writers.table().image().repo_tags,
             annotations: self.annotations,
             verify: self.verify,
             index: self.index,

@@ -1,9 +1,10 @@
 //! What is shown while an image is written, and at its end.
 
-use image::docker_archive::Observer;
-use image::oci::{Destination, LayerBlob};
-use image::{Digest, Layer, LayerDigest};
+use image::write::Destination;
+use image::write::docker_archive::Observer;
+use image::{BlobId, Layer};
 use indicatif::DecimalBytes;
+use oci::Digest;
 
 use crate::output::console::say;
 use crate::output::progress_line::ProgressLine;
@@ -24,8 +25,8 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, digest: &LayerDigest) {
-        let text = format!("{}, {}", layer.describe(), DecimalBytes(digest.size));
+    fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
+        let text = format!("{}, {}", layer.describe(), DecimalBytes(size));
         self.0.bar().set_length(of as u64);
         self.0.bar().set_position(index as u64 + 1);
         self.0
@@ -43,7 +44,7 @@ impl Destination for Progress {
         self.0.bar().set_message(text);
     }
 
-    fn done(&self, _: usize, _: &LayerBlob, _: bool) {
+    fn done(&self, _: usize, _: &BlobId, _: bool) {
         self.0.bar().inc(1);
     }
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use image::conf::Conf;
-use image::tar::TarRules;
-use image::time::Timestamp;
+use image::bytes::tar::TarRules;
+use image::nix_image_json::NixImage;
+use image::timestamp::Timestamp;
 use image::{Image, Root, StoreLayer};
 use nix_compat::{NarHash, StorePath};
 use oci::reference::DEFAULT_TAG;
@@ -57,7 +57,7 @@ impl ResolvedImage {
         now: Timestamp,
     ) -> Result<Self> {
         let bytes = files::read_input(file)?;
-        let conf = Conf::parse(&bytes, now).with_context(|| format!("{}", file.display()))?;
+        let conf = NixImage::parse(&bytes, now).with_context(|| format!("{}", file.display()))?;
         let annotations = conf.annotations.clone();
         let mut warnings = Vec::new();
         let mut image = conf.into_image(|path| store.locate(path), &mut warnings)?;
@@ -103,7 +103,7 @@ impl ResolvedImage {
                 .into_iter()
                 .map(|layer| StoreLayer {
                     paths: layer.paths,
-                    promise: None,
+                    tar: None,
                 })
                 .collect(),
             root: Root::Links(root),

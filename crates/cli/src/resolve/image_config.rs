@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::base::{BaseImage, Inherit, merge_env};
-use image::root_links::RootLinks;
+use image::bytes::root_links::RootLinks;
 use serde_json::{Map, Value, json};
 
 use crate::files;

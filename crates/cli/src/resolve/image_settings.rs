@@ -1,6 +1,6 @@
 //! The settings of an image.
 
-use image::tar::Owner;
+use image::bytes::tar::Owner;
 
 use crate::resolve::base::BaseSettings;
 use crate::resolve::image_config::ConfigSettings;
@@ -23,7 +23,7 @@ pub struct ImageSettings {
     pub config: ConfigSettings,
     /// Its architecture as GOARCH names it; this machine's if there is none.
     pub architecture: Option<String>,
-    /// When it was created, as [`image::time::Timestamp`] reads it.
+    /// When it was created, as [`image::timestamp::Timestamp`] reads it.
     pub created: String,
     /// Modification time of files in store layers, in the same form.
     pub mtime: String,

@@ -8,7 +8,7 @@ pub mod image;
 pub mod image_config;
 pub mod image_name;
 pub mod image_settings;
-pub mod layer_keys;
+pub mod layer_table;
 pub mod plan;
 pub mod plan_label;
 pub mod plan_request;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::base::BaseImage;
-use image::conf::Conf;
-use image::time::Timestamp;
+use image::nix_image_json::NixImage;
+use image::timestamp::Timestamp;
 use layering::{Closure, Plan, Reason, Request, Strategy};
 use nix_compat::StorePath;
 
@@ -73,7 +73,7 @@ impl Planned {
     /// The layers of an image that a configuration describes, and the closure of what is in them.
     fn of_configuration(file: &Path, store: &Store) -> Result<Self> {
         let context = || format!("{}", file.display());
-        let conf = Conf::parse(&files::read_input(file)?, Timestamp::now());
+        let conf = NixImage::parse(&files::read_input(file)?, Timestamp::now());
         let conf = conf.with_context(context)?;
         let layers = conf.store_layers.into_iter().map(|layer| layer.paths);
         let layers: Vec<Vec<StorePath>> = layers.collect();

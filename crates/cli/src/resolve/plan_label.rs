@@ -49,8 +49,7 @@ pub fn of_image(image: &BaseImage) -> Result<Plan> {
     let mut layers = Vec::new();
     for (entry, layer) in entries.iter().zip(&image.layers) {
         if let Some(paths) = store_paths(entry) {
-            let blob = layer.blob().map(|blob| blob.size);
-            let size = blob.unwrap_or_else(|| image.contents_of(layer).size());
+            let size = image.contents_of(layer).copied_size().unwrap_or_default();
             layers.push(json!({ "paths": paths, "size": size }));
         }
     }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use image::base::open_layout;
 use image::base::{BaseImage, BlobStore};
-use image::oci::open_layout;
 use oci::reference::split_tag;
 use oci::{Digest, Platform, Reference, ReferenceError};
 use registry::{Access, Client, Document};

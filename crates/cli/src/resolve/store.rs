@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use image::root_links::{Package, RootLinks};
+use image::bytes::root_links::{Package, RootLinks};
 use nix_compat::signature::PublicKey;
 use nix_compat::tree::{TreeError, Trees};
 use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};

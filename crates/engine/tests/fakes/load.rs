@@ -5,9 +5,9 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex};
 
 use engine::{Engine, Error, Loaded, Observer, Options};
-use image::tar::{Owner, TarRules};
-use image::time::Timestamp;
-use image::{Image, Layer, LayerDigest, Root};
+use image::bytes::tar::{Owner, TarRules};
+use image::timestamp::Timestamp;
+use image::{Compression, Image, Layer, LayerTable, Root};
 use nix_compat::StorePath;
 use nix_compat::tree::{TreeError, Trees, Visit};
 use serde_json::json;
@@ -31,7 +31,7 @@ struct Warnings(Mutex<Vec<String>>);
 
 impl Observer for Warnings {
     fn missing(&self, _: usize, _: usize, _: u64) {}
-    fn layer(&self, _: usize, _: usize, _: &Layer<'_>, _: &LayerDigest) {}
+    fn layer(&self, _: usize, _: usize, _: &Layer<'_>, _: u64) {}
     fn bytes(&self, _: u64) {}
     fn again(&self) {}
 
@@ -45,7 +45,7 @@ pub(crate) fn load(engine: &Engine) -> (Result<Loaded, Error>, Vec<String>) {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("layer.tar");
     fs::write(&file, vec![0; 1 << 20]).unwrap();
-    let mut image = Image {
+    let image = Image {
         architecture: "amd64".to_owned(),
         config: json!({}),
         created: Timestamp::parse("@1", Timestamp::now()).unwrap(),
@@ -67,12 +67,8 @@ pub(crate) fn load(engine: &Engine) -> (Result<Loaded, Error>, Vec<String>) {
         verify: false,
     };
     let warnings = Warnings::default();
-    let loaded = engine.load(&mut image, &NoTrees, options, &warnings);
-    assert_eq!(
-        image.repo_tags,
-        ["app:1"],
-        "the image's names are as before"
-    );
+    let table = LayerTable::new(&image, Compression::None).unwrap();
+    let loaded = engine.load(&table, &NoTrees, options, &warnings);
     (loaded, warnings.0.into_inner().unwrap())
 }
 

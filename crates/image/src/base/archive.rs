@@ -5,16 +5,25 @@
 //! compressed archive is read again where its members stand in another order than its manifest
 //! wants.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::path::Path;
+use std::rc::Rc;
 
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{BaseContent, BaseError, BaseImage, BaseLayer, Inherit, MAX_JSON, Source};
-use crate::tar::{Owner, PaxRecords};
+use super::archive_file::{ArchiveCompression, ArchiveFile};
+use super::blobs::MAX_JSON;
+use super::error::BaseError;
+use super::image::{BaseContent, BaseImage, BaseLayer, BaseSource};
+use super::inherit::Inherit;
+use crate::bytes::tar::{BLOCK, Owner, PaxRecords};
+
+/// Most bytes of headers before one member: names and pax records, which are read into memory. A
+/// name or a link has at most 4 kB on Linux; extended attributes may have some more.
+const MAX_HEADERS: u64 = 1 << 20;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -23,14 +32,26 @@ struct Manifest {
     layers: Vec<String>,
 }
 
+/// A member of the archive.
 struct Found {
     name: Vec<u8>,
-    layer_of: BaseContent,
-    offset: u64,
+    content: FoundContent,
     mode: u32,
     mtime: i64,
     owner: Owner,
     pax: PaxRecords,
+}
+
+enum FoundContent {
+    File {
+        /// Where it starts in the archive, in bytes.
+        offset: u64,
+        /// Its length in bytes.
+        size: u64,
+    },
+    Link(Vec<u8>),
+    /// A file with holes, which are not in the archive.
+    Sparse,
 }
 
 impl BaseImage {
@@ -48,7 +69,7 @@ impl BaseImage {
             path: path.to_owned(),
             what,
         };
-        let compression = Compression::of(path).map_err(read)?;
+        let compression = ArchiveCompression::of(path).map_err(read)?;
         let members = list(compression.open(path).map_err(read)?).map_err(|error| {
             match error.raw_os_error() {
                 Some(_) => read(error),
@@ -62,15 +83,15 @@ impl BaseImage {
         };
         let json = |name: &str| -> Result<Value, BaseError> {
             let member = find(name).ok_or_else(|| form(format!("it has no {name}")))?;
-            let BaseContent::File(size) = member.layer_of else {
-                return Err(form(format!("its {name} is a link")));
+            let FoundContent::File { offset, size } = member.content else {
+                return Err(form(format!("its {name} is no plain file")));
             };
             if size > MAX_JSON {
                 return Err(form(format!("its {name} has {size} bytes")));
             }
             let mut text = Vec::new();
-            let mut reader = Positioned::open(path, compression).map_err(read)?;
-            reader.seek_to(member.offset).map_err(read)?;
+            let mut reader = ArchiveFile::open(path, compression).map_err(read)?;
+            reader.seek_to(offset).map_err(read)?;
             reader.take(size).read_to_end(&mut text).map_err(read)?;
             serde_json::from_slice(&text).map_err(|error| form(format!("its {name}: {error}")))
         };
@@ -108,15 +129,17 @@ impl BaseImage {
                     .unwrap_or_default()
                     .parse()
                     .map_err(|error| form(format!("its {}: {error}", manifest.config)))?;
-                let content = match &member.layer_of {
-                    BaseContent::File(size) => BaseContent::File(*size),
-                    BaseContent::Symlink(target) => BaseContent::Symlink(target.clone()),
+                let content = match &member.content {
+                    &FoundContent::File { offset, size } => BaseContent::Member { offset, size },
+                    FoundContent::Link(target) => BaseContent::Link(target.clone()),
+                    FoundContent::Sparse => {
+                        let what = "is stored as a sparse file, which no tool does for layers";
+                        return Err(form(format!("its layer {name} {what}")));
+                    }
                 };
                 Ok(BaseLayer {
                     name: name.clone(),
                     diff_id,
-                    blob: None,
-                    offset: member.offset,
                     content,
                     mode: member.mode,
                     mtime: member.mtime,
@@ -126,7 +149,7 @@ impl BaseImage {
             })
             .collect::<Result<_, BaseError>>()?;
         Ok(Self {
-            source: Source::Archive {
+            source: BaseSource::Archive {
                 path: path.to_owned(),
                 compression,
             },
@@ -137,105 +160,25 @@ impl BaseImage {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Compression {
-    None,
-    Gzip,
-    Zstd,
-    Bzip2,
-    Xz,
-}
-
-impl Compression {
-    fn of(path: &Path) -> io::Result<Self> {
-        let mut magic = Vec::new();
-        File::open(path)?.take(6).read_to_end(&mut magic)?;
-        Ok(match magic.as_slice() {
-            [0x1f, 0x8b, ..] => Self::Gzip,
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
-            [b'B', b'Z', b'h', ..] => Self::Bzip2,
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Xz,
-            _ => Self::None,
-        })
-    }
-
-    fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
-        let file = File::open(path)?;
-        Ok(match self {
-            Self::None => Box::new(file),
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
-            Self::Zstd => Box::new(zstd::Decoder::new(file)?),
-            Self::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(file)),
-            Self::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
-        })
-    }
-}
-
-/// A reader that can go to any place: by seeking in a plain file, by reading on or from the start
-/// again in a compressed one.
-pub(super) struct Positioned<'a> {
-    path: &'a Path,
-    compression: Compression,
-    reader: PositionedReader,
-    position: u64,
-}
-
-enum PositionedReader {
-    Plain(File),
-    Compressed(Box<dyn Read + Send>),
-}
-
-impl<'a> Positioned<'a> {
-    pub(super) fn open(path: &'a Path, compression: Compression) -> io::Result<Self> {
-        let reader = match compression {
-            Compression::None => PositionedReader::Plain(File::open(path)?),
-            _ => PositionedReader::Compressed(compression.open(path)?),
-        };
-        Ok(Self {
-            path,
-            compression,
-            reader,
-            position: 0,
-        })
-    }
-
-    pub(super) fn seek_to(&mut self, offset: u64) -> io::Result<()> {
-        if let PositionedReader::Plain(file) = &mut self.reader {
-            file.seek(SeekFrom::Start(offset))?;
-            self.position = offset;
-            return Ok(());
-        }
-        if offset < self.position {
-            *self = Self::open(self.path, self.compression)?;
-        }
-        let skip = offset - self.position;
-        io::copy(&mut self.take(skip), &mut io::sink())?;
-        Ok(())
-    }
-}
-
-impl Read for Positioned<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &mut self.reader {
-            PositionedReader::Plain(file) => file.read(buffer)?,
-            PositionedReader::Compressed(reader) => reader.read(buffer)?,
-        };
-        self.position += count as u64;
-        Ok(count)
-    }
-}
-
 /// All members that a base image may refer to, in the order of the archive.
 fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
-    let mut archive = tar::Archive::new(archive);
+    let allowed = Rc::new(Cell::new(MAX_HEADERS));
+    let mut archive = tar::Archive::new(Allowed {
+        reader: archive,
+        allowed: Rc::clone(&allowed),
+    });
     let mut members = Vec::new();
     for entry in archive.entries()? {
         let mut entry = entry?;
-        let layer_of = match entry.header().entry_type() {
-            tar::EntryType::Regular | tar::EntryType::Continuous | tar::EntryType::GNUSparse => {
-                BaseContent::File(entry.size())
-            }
-            tar::EntryType::Symlink => BaseContent::Symlink(
+        // Before the next member, the contents of this one are skipped, which is to read them.
+        allowed.set(entry.size().saturating_add(BLOCK + MAX_HEADERS));
+        let mut content = match entry.header().entry_type() {
+            tar::EntryType::Regular | tar::EntryType::Continuous => FoundContent::File {
+                offset: entry.raw_file_position(),
+                size: entry.size(),
+            },
+            tar::EntryType::GNUSparse => FoundContent::Sparse,
+            tar::EntryType::Symlink => FoundContent::Link(
                 entry
                     .link_name_bytes()
                     .map(|target| target.to_vec())
@@ -253,6 +196,10 @@ fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
                 ));
             }
         }
+        // GNU tar's newer form of sparse files is said in pax records.
+        if pax.iter().any(|(key, _)| key.starts_with(b"GNU.sparse.")) {
+            content = FoundContent::Sparse;
+        }
         let header = entry.header();
         let record = |keyword: &str| {
             let found = pax.iter().rev().find(|(key, _)| key == keyword.as_bytes());
@@ -260,6 +207,8 @@ fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
         };
         let number = |keyword: &str, text: &[u8], field: io::Result<u64>| -> io::Result<i64> {
             match record(keyword).and_then(|text| text.parse::<f64>().ok()) {
+                // A time may have a fraction, which headers have no room for. `as` takes the whole
+                // part, the nearest end of the range for what is beyond it, and 0 for NaN.
                 Some(value) => Ok(value as i64),
                 // Some writers leave fields empty that they have no use for.
                 None if is_empty(text) => Ok(0),
@@ -286,8 +235,7 @@ fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
         );
         members.push(Found {
             name: plain_name(&entry.path_bytes()),
-            layer_of,
-            offset: entry.raw_file_position(),
+            content,
             mode,
             mtime,
             owner,
@@ -295,6 +243,27 @@ fn list(archive: Box<dyn Read + Send>) -> io::Result<Vec<Found>> {
         });
     }
     Ok(members)
+}
+
+/// A reader that gives so many bytes, and then an error: `tar` itself sets no bound on what it
+/// reads into memory of a header.
+struct Allowed<R> {
+    reader: R,
+    allowed: Rc<Cell<u64>>,
+}
+
+impl<R: Read> Read for Allowed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        let rest = self.allowed.get().checked_sub(count as u64);
+        self.allowed.set(rest.ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a header has more than a megabyte",
+            )
+        })?);
+        Ok(count)
+    }
 }
 
 fn is_empty(field: &[u8]) -> bool {

@@ -1,34 +1,21 @@
 //! Base images whose layers are blobs, in an OCI layout or a registry.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::io::{self, Read};
 
 use oci::{Descriptor, Digest, Manifest, media_type};
 use serde_json::Value;
 
-use super::{BaseContent, BaseError, BaseImage, BaseLayer, Inherit, MAX_JSON, Source};
-use crate::layer_blob::LayerBlob;
-use crate::sink::{CopyError, HashingSink, Sink, WriteSink};
-use crate::tar::{Owner, PaxRecords};
+use super::error::BaseError;
+use super::image::{BaseContent, BaseImage, BaseLayer, BaseSource, BlobStore};
+use super::inherit::Inherit;
+use super::reader::copy_blob;
+use crate::bytes::tar::{Owner, PaxRecords};
+use crate::layer_id::BlobId;
+use crate::sink::WriteSink;
 
-/// Where the blobs of a base image are: a layout, a repository of a registry.
-pub trait BlobStore: fmt::Debug + Send + Sync {
-    /// What messages call it.
-    fn name(&self) -> String;
-
-    /// Hands a reader of a blob to `take`.
-    ///
-    /// # Errors
-    ///
-    /// The blob is not there, or cannot be opened.
-    fn read(
-        &self,
-        digest: &Digest,
-        size: u64,
-        take: &mut dyn FnMut(&mut dyn Read),
-    ) -> io::Result<()>;
-}
+/// Longest manifest, index or configuration that is read, in bytes. Real ones have some kilobytes,
+/// and registries refuse manifests of more than 4 MB.
+pub(super) const MAX_JSON: u64 = 32 << 20;
 
 impl BaseImage {
     /// Takes an image whose manifest and blobs are in `store`.
@@ -46,12 +33,12 @@ impl BaseImage {
             return Err(wrong(format!("its configuration has {size} bytes")));
         }
         let mut text = WriteSink::new(Vec::new());
-        let Descriptor { digest, size, .. } = &manifest.config;
-        copy_blob(&*store, digest, *size, &mut text)?.map_err(|source| BaseError::Blob {
-            name: store.name(),
-            digest: *digest,
-            source,
-        })?;
+        let config = BlobId {
+            digest: manifest.config.digest,
+            size: manifest.config.size,
+            media_type: media_type::CONFIG,
+        };
+        copy_blob(&*store, &config, &mut text)?;
         let config: Value = serde_json::from_slice(&text.into_inner())
             .map_err(|error| wrong(format!("its configuration: {error}")))?;
         let diff_ids: Vec<Digest> = match config.pointer("/rootfs/diff_ids") {
@@ -71,14 +58,11 @@ impl BaseImage {
             Ok(BaseLayer {
                 name: format!("{}/layer.tar", diff_id.hex()),
                 diff_id,
-                blob: Some(LayerBlob {
-                    diff_id,
+                content: BaseContent::Blob(BlobId {
                     digest: layer.digest,
                     size: layer.size,
                     media_type,
                 }),
-                offset: 0,
-                content: BaseContent::File(layer.size),
                 mode: 0o644,
                 mtime: 0,
                 owner: Owner::nobody_named(),
@@ -88,39 +72,9 @@ impl BaseImage {
         let layers = diff_ids.into_iter().zip(&manifest.layers).map(layer);
         Ok(Self {
             layers: layers.collect::<Result<_, BaseError>>()?,
-            source: Source::Blobs(store),
+            source: BaseSource::Blobs(store),
             config,
             inherit: BTreeSet::from([Inherit::Env]),
         })
-    }
-}
-
-/// Writes a blob to `sink`, and checks it.
-pub(super) fn copy_blob(
-    store: &dyn BlobStore,
-    digest: &Digest,
-    size: u64,
-    sink: &mut impl Sink,
-) -> Result<io::Result<()>, BaseError> {
-    let failed = |source| BaseError::Blob {
-        name: store.name(),
-        digest: *digest,
-        source,
-    };
-    let mut sink = HashingSink::new(sink);
-    let mut result = Ok(0);
-    store
-        .read(digest, size, &mut |stream| {
-            result = sink.copy_stream(stream, size);
-        })
-        .map_err(failed)?;
-    match result {
-        Ok(_) if sink.finish() == *digest => Ok(Ok(())),
-        Ok(_) => Err(failed(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "it is not what its digest says",
-        ))),
-        Err(CopyError::Read(source)) => Err(failed(source)),
-        Err(CopyError::Write(error)) => Ok(Err(error)),
     }
 }

@@ -1,0 +1,264 @@
+//! Headers: one ustar block, and before it a pax member with what the block has no room for.
+
+use std::io::Write as _;
+
+use super::block::{BLOCK, padding};
+
+/// Owner of a member: numbers and names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// Numeric user.
+    pub uid: i64,
+    /// Numeric group.
+    pub gid: i64,
+    /// User name; may be empty.
+    pub uname: String,
+    /// Group name; may be empty.
+    pub gname: String,
+}
+
+/// What every member of a layer has in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarRules {
+    /// Modification time, in seconds since 1970.
+    pub mtime: i64,
+    /// Owner of every member.
+    pub owner: Owner,
+}
+
+impl Owner {
+    /// 0:0 with no names, as the members of the archive itself have it.
+    pub fn nobody_named() -> Self {
+        Self {
+            uid: 0,
+            gid: 0,
+            uname: String::new(),
+            gname: String::new(),
+        }
+    }
+
+    /// 0:0, root and root.
+    pub fn root() -> Self {
+        Self {
+            uid: 0,
+            gid: 0,
+            uname: "root".to_owned(),
+            gname: "root".to_owned(),
+        }
+    }
+}
+
+/// What kind of member it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// A regular file, with its length in bytes.
+    File(u64),
+    /// A directory; its name gets the slash that ends it.
+    Directory,
+    /// A symbolic link, with its target.
+    Symlink(&'a [u8]),
+}
+
+/// Keyword and value of the records of a pax member, in their order.
+pub type PaxRecords = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// One member of an archive, as far as its header goes.
+#[derive(Debug, Clone)]
+pub struct Member<'a> {
+    /// The name, without a slash at the end.
+    pub name: &'a [u8],
+    /// Its kind.
+    pub kind: Kind<'a>,
+    /// Permission bits; only the lowest twelve are kept.
+    pub mode: u32,
+    /// Modification time, in seconds since 1970.
+    pub mtime: i64,
+    /// Owner.
+    pub owner: &'a Owner,
+    /// Records that a member copied from another archive brings along; they count before what
+    /// this module would say.
+    pub pax: PaxRecords,
+}
+
+/// Appends the header of `member` to `out`: one block, or a pax member and that block.
+///
+/// The ustar prefix field is never used: a name over 100 bytes, or one that is not ASCII, goes into
+/// a pax record, and so does a number too large for its octal digits.
+pub fn write_header(out: &mut Vec<u8>, member: &Member<'_>) {
+    let mut name = member.name.to_vec();
+    if member.kind == Kind::Directory {
+        name.push(b'/');
+    }
+    let (typeflag, size, link): (u8, u64, &[u8]) = match member.kind {
+        Kind::File(size) => (b'0', size, b""),
+        Kind::Directory => (b'5', 0, b""),
+        Kind::Symlink(target) => (b'2', 0, target),
+    };
+    let owner = member.owner;
+
+    let mut records = member.pax.clone();
+    text_record(&mut records, "path", &name, 100);
+    text_record(&mut records, "linkpath", link, 100);
+    text_record(&mut records, "uname", owner.uname.as_bytes(), 32);
+    text_record(&mut records, "gname", owner.gname.as_bytes(), 32);
+    let uid = number_record(&mut records, "uid", owner.uid.into(), 7);
+    let gid = number_record(&mut records, "gid", owner.gid.into(), 7);
+    let size = number_record(&mut records, "size", size.into(), 11);
+    let mtime = number_record(&mut records, "mtime", member.mtime.into(), 11);
+    if !records.is_empty() {
+        write_pax_member(out, &records);
+    }
+    write_block(
+        out,
+        &Block {
+            name: &name,
+            mode: member.mode & 0o7777,
+            uid,
+            gid,
+            size,
+            mtime,
+            typeflag,
+            link,
+            uname: owner.uname.as_bytes(),
+            gname: owner.gname.as_bytes(),
+        },
+    );
+}
+
+/// Adds a record for a text that its field of `room` bytes cannot hold.
+fn text_record(records: &mut PaxRecords, keyword: &str, value: &[u8], room: usize) {
+    if (value.len() > room || !value.is_ascii()) && !has(records, keyword) {
+        records.push((keyword.into(), value.to_vec()));
+    }
+}
+
+/// Adds a record for a number that does not fit `digits` octal digits; what the field then holds
+/// is 0.
+fn number_record(records: &mut PaxRecords, keyword: &str, value: i128, digits: u32) -> u64 {
+    match u64::try_from(value) {
+        Ok(number) if number < 8u64.pow(digits) => number,
+        _ => {
+            if !has(records, keyword) {
+                records.push((keyword.into(), value.to_string().into_bytes()));
+            }
+            0
+        }
+    }
+}
+
+fn has(records: &PaxRecords, keyword: &str) -> bool {
+    records.iter().any(|(key, _)| key == keyword.as_bytes())
+}
+
+fn write_pax_member(out: &mut Vec<u8>, records: &PaxRecords) {
+    let mut payload = Vec::new();
+    if records
+        .iter()
+        .any(|(_, value)| std::str::from_utf8(value).is_err())
+    {
+        payload.extend_from_slice(b"21 hdrcharset=BINARY\n");
+    }
+    for (keyword, value) in records {
+        let rest = keyword.len() + value.len() + 3;
+        // The length counts its own digits.
+        let mut length = rest + 1;
+        while rest + decimal_digits(length) != length {
+            length = rest + decimal_digits(length);
+        }
+        payload.extend_from_slice(length.to_string().as_bytes());
+        payload.push(b' ');
+        payload.extend_from_slice(keyword);
+        payload.push(b'=');
+        payload.extend_from_slice(value);
+        payload.push(b'\n');
+    }
+    write_block(
+        out,
+        &Block {
+            name: b"././@PaxHeader",
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: payload.len() as u64,
+            mtime: 0,
+            typeflag: b'x',
+            link: b"",
+            uname: b"",
+            gname: b"",
+        },
+    );
+    let padded = out.len() + payload.len() + padding(payload.len() as u64, BLOCK) as usize;
+    out.extend_from_slice(&payload);
+    out.resize(padded, 0);
+}
+
+fn decimal_digits(number: usize) -> usize {
+    number.to_string().len()
+}
+
+/// The fields of a block, each fit for its place or, for texts, cut to it.
+struct Block<'a> {
+    name: &'a [u8],
+    mode: u32,
+    uid: u64,
+    gid: u64,
+    size: u64,
+    mtime: u64,
+    typeflag: u8,
+    link: &'a [u8],
+    uname: &'a [u8],
+    gname: &'a [u8],
+}
+
+fn write_block(out: &mut Vec<u8>, fields: &Block<'_>) {
+    let mut block = [0u8; BLOCK as usize];
+    text(&mut block[0..100], fields.name);
+    octal(&mut block[100..108], fields.mode.into());
+    octal(&mut block[108..116], fields.uid);
+    octal(&mut block[116..124], fields.gid);
+    octal(&mut block[124..136], fields.size);
+    octal(&mut block[136..148], fields.mtime);
+    block[148..156].fill(b' ');
+    block[156] = fields.typeflag;
+    text(&mut block[157..257], fields.link);
+    block[257..265].copy_from_slice(b"ustar\x0000");
+    text(&mut block[265..297], fields.uname);
+    text(&mut block[297..329], fields.gname);
+    // Six digits and a NUL; the space that was counted stays behind it.
+    let checksum: u64 = block.iter().map(|&byte| u64::from(byte)).sum();
+    octal(&mut block[148..155], checksum);
+    out.extend_from_slice(&block);
+}
+
+/// Octal digits that fill the field but for the NUL at its end.
+fn octal(field: &mut [u8], number: u64) {
+    let digits = field.len() - 1;
+    let mut rest = number;
+    for place in field[..digits].iter_mut().rev() {
+        *place = b'0' + (rest & 7) as u8;
+        rest >>= 3;
+    }
+    field[digits] = 0;
+}
+
+/// The start of a text, with one `?` for each character that is not ASCII, and for each byte that
+/// is no character.
+fn text(field: &mut [u8], value: &[u8]) {
+    if value.is_ascii() {
+        let length = value.len().min(field.len());
+        field[..length].copy_from_slice(&value[..length]);
+        return;
+    }
+    let ascii = value.utf8_chunks().flat_map(|chunk| {
+        let valid = chunk
+            .valid()
+            .chars()
+            .map(|c| if c.is_ascii() { c as u8 } else { b'?' });
+        valid.chain(chunk.invalid().iter().map(|_| b'?'))
+    });
+    let mut field = field;
+    for byte in ascii.take(field.len()) {
+        // A field has room for as many bytes as were taken.
+        let _ = field.write(&[byte]);
+    }
+}

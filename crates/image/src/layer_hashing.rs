@@ -1,0 +1,111 @@
+//! The digests of layers' tars, taken by several threads while the layers before are written.
+//!
+//! There are two ways. With instructions for SHA-256 a thread hashes one layer after the other, as
+//! fast as it can read. Without, it hashes many at once, see [`in_lanes`].
+
+mod hashing;
+mod in_lanes;
+
+use std::num::NonZeroUsize;
+
+use nix_compat::tree::Trees;
+use sha256_lanes::Lanes;
+
+pub(crate) use self::hashing::Hashing;
+use self::in_lanes::InLanes;
+use crate::error::Error;
+use crate::layer_table::{Fact, LayerTable};
+use crate::recipe::{Layer, OwnLayer};
+use crate::schedule::Schedule;
+use crate::spool::Spools;
+
+/// Takes the digests of all layers of `table` of whose tars nothing is known, with `jobs` threads.
+/// What is remembered is believed.
+///
+/// # Errors
+///
+/// A layer cannot be read.
+pub fn hash_unknown_layers(
+    table: &LayerTable<'_>,
+    trees: &dyn Trees,
+    jobs: NonZeroUsize,
+) -> Result<(), Error> {
+    hash_layers(table, trees, jobs, |index| {
+        table.tar(index) == Fact::Unknown
+    })
+}
+
+/// Takes the digests of those layers of which nothing can be remembered, because no NAR hashes are
+/// known of their store paths, so that their tars name them from then on.
+///
+/// To hash a layer takes a tenth of the time in which it is compressed. What is dear to read is not
+/// read for this.
+///
+/// # Errors
+///
+/// A layer cannot be read.
+pub fn hash_unkeyed_layers(
+    table: &LayerTable<'_>,
+    trees: &dyn Trees,
+    jobs: NonZeroUsize,
+) -> Result<(), Error> {
+    let may_hash = |index| match table.layer(index) {
+        Layer::Own(OwnLayer::Store(_)) => trees.rereads_cheaply(),
+        _ => true,
+    };
+    hash_layers(table, trees, jobs, |index| {
+        let is_nameless = table.blob_key(index).is_none() && table.blob(index).is_none();
+        is_nameless && may_hash(index)
+    })
+}
+
+fn hash_layers(
+    table: &LayerTable<'_>,
+    trees: &dyn Trees,
+    jobs: NonZeroUsize,
+    wanted: impl Fn(usize) -> bool,
+) -> Result<(), Error> {
+    let schedule = Schedule::default();
+    let wanted = (0..table.len()).filter(|&index| wanted(index)).collect();
+    Hashing::new(table, trees, &schedule, wanted).run(jobs, None, |_| Ok(()))
+}
+
+impl Hashing<'_> {
+    /// Runs `body` while `jobs` threads hash. With `spools`, layers of store paths are put there
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// A layer cannot be read, or `body` fails: the threads are stopped then.
+    pub(crate) fn run<T>(
+        &self,
+        jobs: NonZeroUsize,
+        spools: Option<&Spools<'_>>,
+        body: impl FnOnce(&Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        // A layer that is put on disk is hashed on its way.
+        let lanes = Lanes::detect().filter(|_| spools.is_none());
+        self.run_with(jobs, lanes, spools, body)
+    }
+
+    fn run_with<T>(
+        &self,
+        jobs: NonZeroUsize,
+        lanes: Option<Lanes>,
+        spools: Option<&Spools<'_>>,
+        body: impl FnOnce(&Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if let Some(in_lanes) = lanes.and_then(|lanes| InLanes::plan(self, lanes, jobs)) {
+            let threads = 0..in_lanes.threads();
+            let tasks = threads.map(|_| || in_lanes.run());
+            return self
+                .schedule
+                .run_tasks(jobs, tasks.collect(), || body(self));
+        }
+        let work = |index| self.settle(index, spools);
+        self.schedule.run(jobs, &self.wanted, work, || body(self))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Layers whose digests are taken, and taking one after the other.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use nix_compat::tree::Trees;
+use oci::DigestWriter;
+
+use crate::error::Error;
+use crate::layer_id::TarId;
+use crate::layer_table::{Fact, LayerTable};
+use crate::recipe::{Layer, OwnLayer};
+use crate::schedule::Schedule;
+use crate::sink::{LengthSink, Sink, Stop, WriteSink};
+use crate::spool::Spools;
+
+/// Layers whose digests are taken.
+pub(crate) struct Hashing<'a> {
+    pub(super) table: &'a LayerTable<'a>,
+    trees: &'a dyn Trees,
+    pub(super) schedule: &'a Schedule,
+    /// The layers that are hashed, in order.
+    pub(super) wanted: Vec<usize>,
+    /// For each layer of the image, whether it is still to be hashed.
+    is_open: Vec<AtomicBool>,
+}
+
+impl<'a> Hashing<'a> {
+    /// Hashes the layers at `wanted`, in this order. Of a layer whose tar is remembered, the length
+    /// is compared, which follows from names and sizes; only if it is another is the layer hashed.
+    ///
+    /// Layers of a base image are never hashed: their digests came with it.
+    pub(crate) fn new(
+        table: &'a LayerTable<'a>,
+        trees: &'a dyn Trees,
+        schedule: &'a Schedule,
+        wanted: Vec<usize>,
+    ) -> Self {
+        let is_open = (0..table.len()).map(|index| AtomicBool::new(wanted.contains(&index)));
+        Self {
+            is_open: is_open.collect(),
+            table,
+            trees,
+            schedule,
+            wanted,
+        }
+    }
+
+    /// Waits until the layer at `index` is hashed, if it is to be.
+    ///
+    /// # Errors
+    ///
+    /// The work was stopped.
+    pub(crate) fn wait(&self, index: usize) -> Result<(), Stop> {
+        let is_open = &self.is_open[index];
+        self.schedule
+            .wait_until(|| (!is_open.load(Ordering::Acquire)).then_some(()))
+    }
+
+    pub(super) fn settle(&self, index: usize, spools: Option<&Spools<'_>>) -> Result<(), Error> {
+        if !self.is_as_remembered(index)? {
+            return self.done(index, self.hash(index, spools)?);
+        }
+        self.close(index);
+        Ok(())
+    }
+
+    /// Whether a layer has the length that is remembered of it.
+    pub(super) fn is_as_remembered(&self, index: usize) -> Result<bool, Error> {
+        let Fact::Remembered(tar) = self.table.tar(index) else {
+            return Ok(false);
+        };
+        Ok(self.write(index, LengthSink)?.1 == tar.size)
+    }
+
+    /// Takes what a layer was found to be.
+    pub(super) fn done(&self, index: usize, tar: TarId) -> Result<(), Error> {
+        self.table.made_tar(index, tar)?;
+        self.close(index);
+        Ok(())
+    }
+
+    pub(super) fn close(&self, index: usize) {
+        self.is_open[index].store(false, Ordering::Release);
+        self.schedule.wake();
+    }
+
+    pub(super) fn hash(&self, index: usize, spools: Option<&Spools<'_>>) -> Result<TarId, Error> {
+        if let (Some(spools), Layer::Own(OwnLayer::Store(_))) = (spools, self.table.layer(index)) {
+            return spools.fill(index, |sink| Ok(self.write(index, sink)?.1));
+        }
+        let (sink, _) = self.write(index, WriteSink::new(DigestWriter::default()))?;
+        let (digest, size) = sink.into_inner().finish();
+        Ok(TarId { digest, size })
+    }
+
+    /// Writes a layer's tar to a sink; gives the sink and the length.
+    pub(super) fn write<S: Sink>(&self, index: usize, sink: S) -> Result<(S, u64), Error> {
+        let Layer::Own(layer) = self.table.layer(index) else {
+            return Err(self.table.not_made(index));
+        };
+        let mut sink = self.schedule.stoppable(sink);
+        let rules = &self.table.image().rules;
+        let length = layer.write_tar(self.trees, rules, &mut sink)?;
+        Ok((sink.into_inner(), length))
+    }
+}
