@@ -1,10 +1,10 @@
-//! How many threads work at once.
+//! The number of threads that work at the same time.
 
 use std::num::NonZeroUsize;
 
 use anyhow::{Context, Result};
 
-/// `--jobs`, what Nix gives a build, or one for each processor.
+/// The number from `--jobs`, else from Nix's build environment, else one per CPU.
 pub fn jobs(option: Option<NonZeroUsize>) -> NonZeroUsize {
     option
         .or_else(given_by_nix)
