@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use net::SocketAddress;
 
-use crate::Error;
+use crate::error::Error;
 
 /// A place to look for an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]

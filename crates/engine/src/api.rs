@@ -1,8 +1,9 @@
 //! An engine that speaks an HTTP API: Docker or podman.
 
 use crate::client::Client;
+use crate::error::Error;
 use crate::send::Archive;
-use crate::{Error, docker, podman};
+use crate::{docker, podman};
 
 /// An engine that speaks Docker's or podman's API.
 pub(crate) struct Api {

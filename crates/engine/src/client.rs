@@ -8,7 +8,9 @@ use serde_json::Value;
 use ureq::http::{Response, StatusCode};
 use ureq::{Body, SendBody};
 
-use crate::{Error, Timeouts, podman};
+use crate::error::Error;
+use crate::podman;
+use crate::timeouts::Timeouts;
 
 /// Longest answer that is read, in bytes: the list of some hundred thousand images.
 const MAX_ANSWER: u64 = 256 << 20;

@@ -11,7 +11,7 @@
 //! was not tried.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::{self, Child, Command, Stdio};
 use std::thread;
@@ -22,11 +22,13 @@ use nix_compat::tree::Trees;
 use oci::Digest;
 use oci::reference::full_name;
 
-use crate::load::OciArchive;
+use crate::error::{Error, Tried};
+use crate::load::{Loaded, OciArchive, Options};
 use crate::missing_layers::wanted_layers;
+use crate::observer::Observer;
 use crate::send::Archive;
 use crate::temporary_name::Owner;
-use crate::{Error, Loaded, Observer, Options, Search, Timeouts, Tried};
+use crate::timeouts::Timeouts;
 
 /// Where containerd listens unless the environment says otherwise.
 const ADDRESS: &str = "/run/containerd/containerd.sock";
@@ -58,9 +60,14 @@ pub(crate) struct Containerd {
 impl Containerd {
     /// Looks where `CONTAINERD_ADDRESS` says, in the namespace that `CONTAINERD_NAMESPACE` names,
     /// for one that answers within some time.
-    pub(crate) fn find(search: &Search<'_>, within: Duration) -> Result<Self, Tried> {
+    pub(crate) fn find(
+        environment: impl Fn(&str) -> Option<OsString>,
+        client: &OsStr,
+        within: Duration,
+        timeouts: Timeouts,
+    ) -> Result<Self, Tried> {
         let setting = |name, default: &str| {
-            let set = (search.environment)(name).and_then(|text| text.into_string().ok());
+            let set = environment(name).and_then(|text| text.into_string().ok());
             set.filter(|text| !text.is_empty())
                 .unwrap_or_else(|| default.to_owned())
         };
@@ -71,9 +78,9 @@ impl Containerd {
             name: format!("containerd at {address}, namespace {namespace}"),
             address: address.to_owned(),
             namespace,
-            client: search.ctr.clone(),
+            client: client.to_owned(),
             version: None,
-            timeouts: search.timeouts,
+            timeouts,
         };
         let tried = |why: String| Tried {
             place: address.to_owned(),

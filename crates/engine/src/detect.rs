@@ -12,7 +12,10 @@ use crate::address::{self, Candidate};
 use crate::api::{Api, Store};
 use crate::client::Client;
 use crate::containerd::Containerd;
-use crate::{Engine, Error, Kind, Tried, docker};
+use crate::docker;
+use crate::engine::{Engine, Kind};
+use crate::error::{Error, Tried};
+use crate::timeouts::Timeouts;
 
 /// The engine that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,35 +28,6 @@ pub enum Choice {
     Podman,
     /// containerd by itself.
     Containerd,
-}
-
-/// The longest waits for an engine, each without a byte in either direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// In a search, for an engine that others can stand in for.
-    pub search: Duration,
-    /// In a search, for an engine that was named or is the last one left.
-    pub named: Duration,
-    /// For the answer to a small request.
-    pub request: Duration,
-    /// While an image is loaded.
-    pub load: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            // An engine that runs answers within milliseconds, a stopped one whose socket systemd
-            // holds open never.
-            search: Duration::from_secs(1),
-            // One that systemd starts when it is called takes seconds.
-            named: Duration::from_secs(20),
-            // Lists of images take an engine with a slow disk a while.
-            request: Duration::from_secs(120),
-            // podman and old Dockers say nothing while they unpack the layers.
-            load: Duration::from_secs(900),
-        }
-    }
 }
 
 /// A search for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the usual sockets,
@@ -121,7 +95,7 @@ impl Search<'_> {
                 Choice::Containerd => self.timeouts.named,
                 _ => self.timeouts.search,
             };
-            match Containerd::find(self, within) {
+            match Containerd::find(self.environment, &self.ctr, within, self.timeouts) {
                 Ok(containerd) => return Ok(Engine(Kind::Containerd(containerd))),
                 Err(why) => tried.push(why),
             }
@@ -186,6 +160,19 @@ impl Search<'_> {
             }
         };
         Ok(Engine(Kind::Api(Api { client, store })))
+    }
+}
+
+impl Engine {
+    /// Looks for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the sockets that
+    /// Docker and podman usually have, root's and the user's, then for containerd. One that does
+    /// not answer within a second is passed over, unless it was named or there is no other.
+    ///
+    /// # Errors
+    ///
+    /// None answers, or the one that the environment names does not.
+    pub fn find(choice: Choice) -> Result<Self, Error> {
+        Search::new(choice).run()
     }
 }
 

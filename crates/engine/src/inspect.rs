@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use oci::Digest;
 use serde_json::{Value, json};
 
-use crate::Error;
 use crate::api::Api;
+use crate::error::Error;
 
 /// An image that an engine has.
 #[derive(Debug, Clone, PartialEq, Eq)]

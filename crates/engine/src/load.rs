@@ -9,10 +9,11 @@ use nix_compat::tree::Trees;
 use oci::Digest;
 use oci::reference::{DEFAULT_TAG, split_tag};
 
-use crate::Error;
 use crate::api::{Api, Store};
+use crate::error::Error;
 use crate::inspect::Inspected;
 use crate::missing_layers::{WantedLayer, present, wanted_layers};
+use crate::observer::Observer;
 use crate::probe::{self, Probe};
 use crate::send::{Archive, send};
 use crate::temporary_name::Owner;
@@ -24,24 +25,6 @@ pub struct Options {
     pub jobs: NonZeroUsize,
     /// Whether layers are hashed once more while they are sent.
     pub verify: bool,
-}
-
-/// Is told how far the loading is. Calls come from two threads.
-pub trait Observer: Sync {
-    /// It is known what is missing: so many layers of so many are sent, with this many bytes.
-    fn missing(&self, layers: usize, of: usize, bytes: u64);
-
-    /// A layer is about to be sent, as so many bytes.
-    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64);
-
-    /// Some bytes were sent.
-    fn bytes(&self, count: u64);
-
-    /// Something is not as it should be, though the image will be loaded all the same.
-    fn warning(&self, text: &str);
-
-    /// The engine lacks a layer that it seemed to have: everything is sent now.
-    fn again(&self);
 }
 
 /// An image that an engine has now.

@@ -7,8 +7,8 @@ use image::LayerTable;
 use oci::Digest;
 use oci::reference::split_tag;
 
-use crate::Error;
 use crate::api::{Api, Store};
+use crate::error::Error;
 use crate::inspect::{Inspected, Listed};
 
 /// A layer that an engine is to have.

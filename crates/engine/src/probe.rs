@@ -26,8 +26,8 @@ use oci::media_type::{EMPTY, INDEX, MANIFEST};
 use oci::reference::full_name;
 use serde_json::{Value, json};
 
-use crate::Error;
 use crate::api::{Api, Store};
+use crate::error::Error;
 use crate::temporary_name::Owner;
 
 /// Repository of all probes; their tags begin with their owners.

@@ -7,7 +7,8 @@ use std::thread;
 
 use image::Output;
 
-use crate::{Error, Observer};
+use crate::error::Error;
+use crate::observer::Observer;
 
 /// Lets `upload` send what `write` writes. Returns what `write` returns, or `None` if the engine
 /// stopped reading before the end.

@@ -1,0 +1,62 @@
+//! An engine of any kind.
+
+use image::LayerTable;
+use nix_compat::tree::Trees;
+
+use crate::api::Api;
+use crate::containerd::Containerd;
+use crate::error::Error;
+use crate::load::{self, Loaded, Options};
+use crate::observer::Observer;
+use crate::probe;
+use crate::temporary_name::Owner;
+
+/// An engine that runs.
+pub struct Engine(pub(crate) Kind);
+
+/// What an engine is spoken to with.
+pub(crate) enum Kind {
+    Api(Api),
+    Containerd(Containerd),
+}
+
+impl Engine {
+    /// The engine's name, and where it listens.
+    pub fn name(&self) -> &str {
+        match &self.0 {
+            Kind::Api(api) => api.name(),
+            Kind::Containerd(containerd) => containerd.name(),
+        }
+    }
+
+    /// Loads the image of `table`, whose layers are not compressed, and gives it its names. Layers
+    /// that the engine has are neither sent nor read where their digest is known. All layers are
+    /// known to the table afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The image cannot be made, the engine refuses it or goes away, or does not have it whole
+    /// after all layers were sent. Its names then stand for what they stood for before.
+    pub fn load(
+        &self,
+        table: &LayerTable<'_>,
+        trees: &dyn Trees,
+        options: Options,
+        observer: &dyn Observer,
+    ) -> Result<Loaded, Error> {
+        match &self.0 {
+            Kind::Api(api) => load::load(api, table, trees, options, observer),
+            Kind::Containerd(containerd) => containerd.load(table, trees, options, observer),
+        }
+    }
+
+    /// Removes what this process has in the engine for the time of a load. For a process that is
+    /// about to be stopped; [`load`](Self::load) itself leaves nothing.
+    pub fn remove_temporary_names(&self) {
+        let own = Owner::this_process();
+        match &self.0 {
+            Kind::Api(api) => probe::remove_probes(api, |owner| *owner == own),
+            Kind::Containerd(containerd) => containerd.remove_names(|owner| *owner == own),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Who is told how far a load is.
+
+use image::Layer;
+
+/// Is told how far the loading is. Calls come from two threads.
+pub trait Observer: Sync {
+    /// It is known what is missing: so many layers of so many are sent, with this many bytes.
+    fn missing(&self, layers: usize, of: usize, bytes: u64);
+
+    /// A layer is about to be sent, as so many bytes.
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64);
+
+    /// Some bytes were sent.
+    fn bytes(&self, count: u64);
+
+    /// Something is not as it should be, though the image will be loaded all the same.
+    fn warning(&self, text: &str);
+
+    /// The engine lacks a layer that it seemed to have: everything is sent now.
+    fn again(&self);
+}
