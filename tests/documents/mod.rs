@@ -12,6 +12,8 @@ use page::Page;
 use session::Session;
 use test_peers::needs;
 
+use crate::support::program::repository;
+
 /// Runs a page from its first block to its last.
 fn run(name: &str) {
     let page = Page::open(name);
@@ -107,4 +109,21 @@ fn the_readme_is_short() {
         (6000..8000).contains(&length),
         "{length} bytes; the rest belongs to docs/"
     );
+}
+
+/// CONTRIBUTING leads through the code: a file that moves takes its name there with it.
+#[test]
+fn files_that_contributing_names_are_there() {
+    let contributing = Page::open("CONTRIBUTING.md");
+    let missing: Vec<&str> = contributing
+        .quoted()
+        .filter(|text| {
+            ["crates/", "nix/", "docs/", "tests/", ".ci/"]
+                .iter()
+                .any(|folder| text.starts_with(folder))
+        })
+        .map(|text| text.split([' ', '#']).next().unwrap_or(text))
+        .filter(|path| !repository().join(path).exists())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

@@ -74,6 +74,14 @@ impl Page {
             .collect()
     }
 
+    /// What stands in backticks within its lines.
+    pub fn quoted(&self) -> impl Iterator<Item = &str> {
+        self.text
+            .lines()
+            .filter(|line| !line.starts_with("```"))
+            .flat_map(|line| line.split('`').skip(1).step_by(2))
+    }
+
     /// Whether a command of the page holds a text.
     pub fn runs(&self, text: &str) -> bool {
         self.blocks()
