@@ -154,7 +154,7 @@ mod tests {
                 vec![PathBuf::from("/there/is/none")],
                 "/there/is/none: ",
             ),
-            (None, vec![file.clone()], "it has none"),
+            (None, vec![file], "it has none"),
         ] {
             let environment = |name: &str| {
                 variable
