@@ -11,16 +11,14 @@
 //! - A relative link that leaves its package for another one becomes a link to itself, for its text
 //!   would lead nowhere from `/`.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use nix_compat::store_path::{ParseStorePathError, package_name};
+use nix_compat::store_path::package_name;
 use nix_compat::tree::{TreeError, Trees};
 use nix_compat::{StoreDir, StorePath};
 
@@ -29,51 +27,17 @@ use crate::sink::Sink;
 
 use linker::Linker;
 use outline::{Entry, Outline};
+use tree::{Directory, Node};
 
 mod linker;
 mod outline;
+mod package;
 #[cfg(test)]
 mod tests;
+mod tree;
 
-/// A directory in the store whose entries are linked: a store path, or one in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Package {
-    store_path: StorePath,
-    text: String,
-}
-
-impl Package {
-    /// The package at an absolute path (`/nix/store/HASH-name`, `/nix/store/HASH-name/share`).
-    ///
-    /// # Errors
-    ///
-    /// The path does not lie in the store.
-    pub fn parse(store_dir: &StoreDir, text: &str) -> Result<Self, ParseStorePathError> {
-        Ok(Self {
-            store_path: store_dir.parse_inside(text)?,
-            text: text.to_owned(),
-        })
-    }
-
-    /// The store path that it lies in, or is.
-    pub fn store_path(&self) -> &StorePath {
-        &self.store_path
-    }
-
-    /// Its path.
-    pub fn as_str(&self) -> &str {
-        &self.text
-    }
-}
-
-impl From<StorePath> for Package {
-    fn from(store_path: StorePath) -> Self {
-        Self {
-            text: store_path.as_str().to_owned(),
-            store_path,
-        }
-    }
-}
+pub use package::Package;
+pub use tree::LeftOut;
 
 /// A tree of directories, and of links to what lies in store paths.
 #[derive(Debug, Default)]
@@ -83,51 +47,6 @@ pub struct RootLinks {
     not_linked: Vec<Package>,
     /// Names of the programs in each package's own `bin`.
     programs: Vec<(StorePath, Vec<Vec<u8>>)>,
-}
-
-type Directory = BTreeMap<Vec<u8>, Node>;
-
-#[derive(Debug, PartialEq, Eq)]
-enum Node {
-    /// `first` is one of the directories that were merged, for messages.
-    Directory { entries: Directory, first: Vec<u8> },
-    /// `of` is the link that was copied; without, `text` is the path of what is linked to.
-    Link { text: Vec<u8>, of: Option<Vec<u8>> },
-}
-
-impl Node {
-    fn directory(first: Vec<u8>) -> Self {
-        let entries = Directory::new();
-        Self::Directory { entries, first }
-    }
-
-    fn to(text: Vec<u8>) -> Self {
-        Self::Link { text, of: None }
-    }
-}
-
-/// An entry of a package that is not in the root, because another package has its name.
-///
-/// Its text is the warning.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// The entry.
-    pub path: Vec<u8>,
-    /// What has its name.
-    pub kept: Vec<u8>,
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, kept) = (
-            String::from_utf8_lossy(&self.path),
-            String::from_utf8_lossy(&self.kept),
-        );
-        write!(
-            f,
-            "{path} is left out of the image's root: {kept} has the same name"
-        )
-    }
 }
 
 /// The root cannot be laid out in a directory.
@@ -158,7 +77,7 @@ impl RootLinks {
         for package in packages {
             match linker.package(package)? {
                 Some(outline) => {
-                    programs.push((package.store_path.clone(), programs_of(&outline)));
+                    programs.push((package.store_path().clone(), programs_of(&outline)));
                 }
                 None => not_linked.push(package.clone()),
             }

@@ -7,7 +7,8 @@ use nix_compat::tree::{TreeError, Trees};
 use nix_compat::{StoreDir, StorePath};
 
 use super::outline::{self, Entry, Outline};
-use super::{Directory, LeftOut, Node, Package};
+use super::package::Package;
+use super::tree::{Directory, LeftOut, Node};
 
 /// Most links that are followed to find what one of them leads to, as for the kernel.
 const MAX_LINKS: usize = 40;
