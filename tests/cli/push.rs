@@ -1,17 +1,23 @@
 //! Pushing to a real registry.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
+use rustix::io::Errno;
+use serde_json::{Value, json};
 use test_peers::needs;
 
 use crate::support::app::App;
 use crate::support::engine::Engine;
 use crate::support::peer;
 use crate::support::program::{fail, stderr, succeed};
+use crate::support::store_tree::{StoreRoot, store_path};
 
 /// A registry that takes everything, and a repository of a test's own there.
 struct Registry {
@@ -279,4 +285,81 @@ fn what_cannot_be_pushed_to_is_one_clear_error() {
     let app = App::new(1 << 10);
     let error = fail(&mut app.command(&["push", "127.0.0.1:1/app:1"]), 1);
     assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+/// Sees how often files are opened.
+struct Opens(OwnedFd);
+
+impl Opens {
+    fn of<'a>(files: impl IntoIterator<Item = &'a Path>) -> Self {
+        let opens = inotify::init(CreateFlags::NONBLOCK).unwrap();
+        for file in files {
+            // An open and a close take turns: two equal events in a row would be told as one.
+            let flags = WatchFlags::OPEN | WatchFlags::CLOSE_NOWRITE;
+            inotify::add_watch(&opens, file, flags).unwrap();
+        }
+        Self(opens)
+    }
+
+    /// How often each file was opened since.
+    fn counts(&self) -> Vec<usize> {
+        let mut counts = BTreeMap::new();
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(&self.0, &mut buffer);
+        loop {
+            match events.next() {
+                Ok(event) if event.events().contains(ReadFlags::OPEN) => {
+                    *counts.entry(event.wd()).or_insert(0) += 1;
+                }
+                Ok(_) => {}
+                Err(Errno::AGAIN) => return counts.into_values().collect(),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+/// Twelve paths in layers of their own, of which the registry has none.
+#[needs(registry)]
+#[test]
+fn no_layer_is_read_more_than_twice() {
+    let registry = Registry::find("reads");
+    for (tag, has_hashes, reads) in [("hashes", true, 1), ("none", false, 2)] {
+        let root = StoreRoot::new();
+        let names = (0..12).map(|number| format!("{number:032}-lib{number}"));
+        let names: Vec<String> = names.collect();
+        let mut files = Vec::new();
+        let mut graph = Vec::new();
+        for (number, name) in names.iter().enumerate() {
+            let directory = root.store().join(name);
+            fs::create_dir(&directory).unwrap();
+            files.push(directory.join("data"));
+            fs::write(&files[number], vec![number as u8; 300_000]).unwrap();
+            let mut entry = json!({
+                "path": store_path(name), "narSize": 300_000, "references": []
+            });
+            if has_hashes {
+                let hash = format!("sha256:{number:02x}{}", "0".repeat(62));
+                entry["narHash"] = hash.into();
+            }
+            graph.push(entry);
+        }
+        root.describe(&graph);
+        let push = || {
+            let mut command = root.command(&["push", &registry.reference(tag)]);
+            let cache = tempfile::tempdir().unwrap();
+            command.arg("--cache").arg(cache.path());
+            let paths = names.iter().map(|name| store_path(name));
+            command.args(["--cmd", "none"]).args(paths);
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{}", stderr(&output));
+            stderr(&output)
+        };
+        let opens = Opens::of(files.iter().map(PathBuf::as_path));
+        push();
+        assert_eq!(opens.counts(), [reads; 12], "{tag}");
+        // Another time, all are there: what has no key is named by its tar.
+        let said = push();
+        assert!(last_line(&said).contains(" 0 sent, "), "{said}");
+    }
 }

@@ -123,3 +123,138 @@ impl Write for PieceWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
+    use nix_compat::{StoreDir, StorePath};
+    use oci::Digest;
+
+    use super::*;
+    use crate::bytes::compression::Compression;
+    use crate::bytes::tar::{Owner, TarRules};
+    use crate::layer_id::TarId;
+    use crate::layer_table::{Fact, LayerTable};
+    use crate::recipe::{Image, StoreLayer};
+
+    const LAYERS: usize = 12;
+
+    /// Bytes of each path: more than a stream makes ahead of its reader.
+    const SIZE: usize = 1 << 20;
+
+    /// Trees of one file, which count how often they are read.
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    struct Zeros;
+
+    impl Contents for Zeros {
+        fn size(&self) -> u64 {
+            SIZE as u64
+        }
+
+        fn open(&mut self) -> Result<Opened<'_>, TreeError> {
+            Ok(Opened::Stream(Box::new(io::repeat(0).take(SIZE as u64))))
+        }
+    }
+
+    impl Trees for Counted {
+        fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            visitor.file(path.as_str().as_bytes(), false, &mut Zeros)
+        }
+    }
+
+    fn image() -> Image {
+        let layer = |number| StoreLayer {
+            paths: vec![
+                StoreDir::default()
+                    .parse_base_name(&format!("{number:032}-path"))
+                    .unwrap(),
+            ],
+            tar: None,
+        };
+        let rules = TarRules {
+            mtime: 1,
+            owner: Owner::root(),
+        };
+        Image::of_layers(rules, (0..LAYERS).map(layer).collect())
+    }
+
+    /// As a push does it: more threads than permits, each of which opens a stream and reads it.
+    #[test]
+    fn as_many_streams_are_open_as_there_are_permits_and_each_layer_is_read_once() {
+        let image = image();
+        let table = LayerTable::new(&image, Compression::None).unwrap();
+        let trees = Counted::default();
+        let permits = 2;
+        let writers = BlobWriters::new(&table, &trees, NonZeroUsize::new(permits).unwrap());
+        let (next, open, most) = (
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        );
+        thread::scope(|scope| {
+            let work = || {
+                loop {
+                    let index = next.fetch_add(1, Ordering::SeqCst);
+                    if index >= LAYERS {
+                        return;
+                    }
+                    let mut stream = writers.stream(index, scope).unwrap();
+                    most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    let mut first = [0; 1];
+                    stream.read_exact(&mut first).unwrap();
+                    // Most of it is still to be made. When that is done, the permit goes to another.
+                    open.fetch_sub(1, Ordering::SeqCst);
+                    io::copy(&mut stream, &mut io::sink()).unwrap();
+                }
+            };
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(work)).collect();
+            threads
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+        });
+        assert!(most.into_inner() <= permits);
+        assert_eq!(trees.0.into_inner(), LAYERS);
+        assert!((0..LAYERS).all(|index| table.blob(index).is_some()));
+    }
+
+    #[test]
+    fn a_stream_that_is_dropped_gives_its_permit_back() {
+        let image = image();
+        let table = LayerTable::new(&image, Compression::None).unwrap();
+        let trees = Counted::default();
+        let writers = BlobWriters::new(&table, &trees, NonZeroUsize::MIN);
+        thread::scope(|scope| {
+            for index in 0..LAYERS {
+                let mut stream = writers.stream(index, scope).unwrap();
+                stream.read_exact(&mut [0; 1]).unwrap();
+            }
+        });
+    }
+
+    /// A registry was asked for the blob by what was remembered of it.
+    #[test]
+    fn a_blob_that_is_not_what_was_announced_is_an_error_and_known_better_afterwards() {
+        let image = image();
+        let table = LayerTable::new(&image, Compression::None).unwrap();
+        let trees = Counted::default();
+        let writers = BlobWriters::new(&table, &trees, NonZeroUsize::MIN);
+        let wrong = TarId {
+            digest: Digest::of(&[]),
+            size: 1,
+        };
+        table.remember_tar(0, wrong);
+        thread::scope(|scope| {
+            let mut stream = writers.stream(0, scope).unwrap();
+            let error = io::copy(&mut stream, &mut io::sink()).unwrap_err();
+            assert!(error.to_string().contains("promised"), "{error}");
+        });
+        assert!(matches!(table.tar(0), Fact::Made(_)));
+    }
+}

@@ -329,7 +329,7 @@ mod tests {
         let held = permits.take(&schedule).unwrap();
         let work = |index| match index {
             3 => Err(failure()),
-            _ => Ok(drop(permits.take(&schedule)?)),
+            _ => permits.take(&schedule).map(drop).map_err(Error::from),
         };
         let result = schedule.run(threads(4), &[0, 1, 2, 3, 4, 5], work, || {
             Ok(schedule.wait_until(|| None::<()>)?)

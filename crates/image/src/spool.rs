@@ -300,7 +300,7 @@ mod tests {
         let expected = write(|_| None, true, None, 3);
         assert_eq!(expected.shown, 2 * LAYERS);
         let tars = expected.tars.unwrap();
-        let some = |number: usize| (number % 3 == 0).then(|| tars[number]);
+        let some = |number: usize| number.is_multiple_of(3).then(|| tars[number]);
         for jobs in [1, 2, 7] {
             for written in [
                 write(|_| None, false, None, jobs),

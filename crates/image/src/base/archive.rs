@@ -73,6 +73,7 @@ impl BaseImage {
         let members = list(compression.open(path).map_err(read)?).map_err(|error| {
             match error.raw_os_error() {
                 Some(_) => read(error),
+                None if error.kind() == io::ErrorKind::QuotaExceeded => form(error.to_string()),
                 None => form("it is no tar, or not a whole one".to_owned()),
             }
         })?;
@@ -258,8 +259,8 @@ impl<R: Read> Read for Allowed<R> {
         let rest = self.allowed.get().checked_sub(count as u64);
         self.allowed.set(rest.ok_or_else(|| {
             io::Error::new(
-                io::ErrorKind::InvalidData,
-                "a header has more than a megabyte",
+                io::ErrorKind::QuotaExceeded,
+                "it has a header of more than a megabyte",
             )
         })?);
         Ok(count)

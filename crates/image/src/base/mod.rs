@@ -15,3 +15,6 @@ pub use self::image::{BaseContent, BaseImage, BaseLayer, BlobStore};
 pub use self::inherit::{Inherit, merge_env};
 pub use self::layout::open_layout;
 pub use self::reader::BaseReader;
+
+#[cfg(test)]
+mod tests;

@@ -74,6 +74,14 @@ impl fmt::Display for Compression {
     }
 }
 
+/// The libdeflate whose bytes gzip's are, as [`Compression::format`] names it.
+const LIBDEFLATE: &str = "1.26";
+
+/// The crate that it comes with. `Cargo.toml` demands exactly this one: only with it are the pinned
+/// digests below known to hold.
+#[cfg(test)]
+const LIBDEFLATE_CRATE: &str = "1.26.1";
+
 impl Compression {
     /// gzip for layers that somebody waits for: a third of the time of level 6 less, for 4 % more
     /// bytes.
@@ -83,7 +91,7 @@ impl Compression {
     pub fn format(self) -> String {
         match self {
             Self::None => "none".to_owned(),
-            Self::Gzip(level) => format!("gzip libdeflate-1.26 level={level} member=1MiB"),
+            Self::Gzip(level) => format!("gzip libdeflate-{LIBDEFLATE} level={level} member=1MiB"),
             Self::Zstd(level) => format!(
                 "zstd libzstd-{} level={level} job=2MiB",
                 ::zstd::zstd_safe::version_string()
@@ -234,10 +242,27 @@ mod tests {
     /// A new version of a compressor that writes other bytes must move [`Compression::format`].
     #[test]
     fn bytes_are_those_of_the_format_s_name() {
-        let digests = [Compression::Gzip(6), Compression::Zstd(3)].map(|compression| {
-            Digest::of(&compress(compression, &sample(), 2, 1 << 16)).hex()[..16].to_owned()
-        });
-        assert_eq!(digests, ["7317271f586aaf59", "4e8abcebfccd45d3"]);
+        for (compression, digest) in [
+            (Compression::LAYER_GZIP, "fa291e5e066cd225"),
+            (Compression::Gzip(6), "7317271f586aaf59"),
+            (Compression::Zstd(3), "4e8abcebfccd45d3"),
+        ] {
+            let found = Digest::of(&compress(compression, &sample(), 2, 1 << 16));
+            assert_eq!(&found.hex()[..16], digest, "{compression}");
+        }
+    }
+
+    /// libdeflate itself tells no version, so the name has that of the crate it comes with, to the
+    /// last digit: any new one may write other bytes.
+    #[test]
+    fn the_format_names_the_libdeflate_that_is_built_in() {
+        let lock = concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.lock");
+        let lock = std::fs::read_to_string(lock).unwrap();
+        let name = "name = \"libdeflate-sys\"\nversion = \"";
+        let (_, version) = lock.split_once(name).unwrap();
+        let (version, _) = version.split_once('"').unwrap();
+        assert_eq!(version, LIBDEFLATE_CRATE);
+        assert!(version.starts_with(LIBDEFLATE), "{version}");
     }
 
     proptest! {
