@@ -140,7 +140,10 @@ impl PushRun<'_> {
             self.recall_previous(target)?;
             self.make_root()?;
             let all: Vec<&dyn Blob> = layers.iter().map(|layer| layer as &dyn Blob).collect();
-            push.blobs(&all)?;
+            let arrived = push.blobs(&all);
+            // Also where it failed: of what was remembered wrongly, the table knows better now.
+            self.keep();
+            arrived?;
             let sent = push.summary();
             let documents = Documents::new(self.table, self.annotations)?;
             let config_blob = Bytes::new("the image's configuration", documents.config.clone());
@@ -152,6 +155,12 @@ impl PushRun<'_> {
             }
             Ok(digest)
         })
+    }
+
+    /// Keeps what is known of layers. Without it, the next run takes longer.
+    fn keep(&self) {
+        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.table.keep(&mut cache);
     }
 
     /// Repositories of the same registry that may have some of the blobs.

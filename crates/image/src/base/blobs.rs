@@ -65,7 +65,7 @@ impl BaseImage {
                 }),
                 mode: 0o644,
                 mtime: 0,
-                owner: Owner::nobody_named(),
+                owner: Owner::without_names(),
                 pax: PaxRecords::new(),
             })
         };

@@ -179,7 +179,7 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         // nixpkgs says what the machine's file system does.
         let (owner, mode) = match layer {
             OwnLayer::Root(Root::Tar { .. }) => (Owner::root(), 0o444),
-            OwnLayer::Store(_) | OwnLayer::Root(Root::Links(_)) => (Owner::nobody_named(), 0o644),
+            OwnLayer::Store(_) | OwnLayer::Root(Root::Links(_)) => (Owner::without_names(), 0o644),
         };
         let rules = &self.table.image().rules;
         self.tar.begin_member(&Member {

@@ -32,7 +32,7 @@ impl<'a, S: Sink> ArchiveWriter<'a, S> {
     ///
     /// The sink's.
     pub fn begin(&mut self, name: &str, size: u64) -> Result<(), Stop> {
-        let owner = Owner::nobody_named();
+        let owner = Owner::without_names();
         self.begin_member(&Member {
             name: name.as_bytes(),
             kind: Kind::File(size),

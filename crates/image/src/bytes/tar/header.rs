@@ -28,7 +28,7 @@ pub struct TarRules {
 
 impl Owner {
     /// 0:0 with no names, as the members of the archive itself have it.
-    pub fn nobody_named() -> Self {
+    pub fn without_names() -> Self {
         Self {
             uid: 0,
             gid: 0,
