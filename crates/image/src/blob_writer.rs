@@ -20,12 +20,13 @@ use crate::recipe::Layer;
 use crate::schedule::{Permit, Permits, Schedule};
 use crate::sink::{HashingSink, Sink, WriteSink};
 
-/// Most layers that are compressed at once, and most threads for each: 25 MB a thread for zstd, so
+/// The maximum number of layers that are compressed at once, and of threads for each: 25 MB a
+/// thread for zstd, so
 /// that all together stay below 128 MB with any number of processors.
 const MOST_COMPRESSED: usize = 2;
 const THREADS_EACH: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
-/// Most layers that are only copied at once.
+/// The maximum number of layers that are only copied at once.
 const MOST_COPIED: usize = 8;
 
 /// Gives out writers of the blobs of an image's layers. Shared between threads.

@@ -83,7 +83,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A file of an OCI layout is not as it should be.
-    #[error("{} is no file of an OCI layout: {what}; name another directory, or remove it", path.display())]
+    #[error("{} is not a file of an OCI layout: {what}; name another directory, or remove it", path.display())]
     Layout {
         /// The file.
         path: PathBuf,
@@ -120,7 +120,7 @@ impl From<Stop> for Error {
     }
 }
 
-/// What a base image's reader cannot write is no error of the base image.
+/// What a base image's reader cannot write is not an error of the base image.
 impl From<BaseError> for Error {
     fn from(error: BaseError) -> Self {
         match error {
@@ -130,7 +130,7 @@ impl From<BaseError> for Error {
     }
 }
 
-/// What a visitor cannot do with a tree comes back through the tree's source, and is no error of the
+/// What a visitor cannot do with a tree comes back through the tree's source, and is not an error of the
 /// tree. All visitors here end with a [`Stop`].
 impl From<TreeError> for Error {
     fn from(error: TreeError) -> Self {

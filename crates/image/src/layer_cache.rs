@@ -16,7 +16,7 @@
 //! # The file
 //!
 //! One line an entry, `KEY DIGEST SIZE CHECKSUM`; the last line of a key counts. Lines are
-//! appended with one write; a line that is cut or damaged is passed over. When the file grows too
+//! appended with one write; a line that is cut or damaged is skipped. When the file grows too
 //! large, its newer half is kept. Who adds holds a lock on the directory, so that many processes
 //! can add at once and none loses what another one adds while it cuts the file. Its name carries
 //! the version of the format and of the layers' bytes.

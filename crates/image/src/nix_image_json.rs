@@ -56,7 +56,7 @@ pub enum NixImageError {
         /// What is wrong.
         what: String,
     },
-    /// A layer's path is no store path.
+    /// A layer's path is not a store path.
     #[error("its `store_layers`")]
     Path(#[from] ParseStorePathError),
     /// A time is none.
@@ -243,7 +243,7 @@ fn id(key: &'static str, value: &Value) -> Result<i64, NixImageError> {
     };
     number.ok_or_else(|| NixImageError::Key {
         key,
-        what: format!("{value} is no whole number"),
+        what: format!("{value} is not a whole number"),
     })
 }
 

@@ -17,7 +17,7 @@ const BUFFER: usize = 128 * 1024;
 /// less than the calls.
 const ZERO_COPY: u64 = 32 * 1024;
 
-/// Most bytes asked of one call.
+/// The maximum number of bytes asked of one call.
 const CHUNK: usize = 1 << 30;
 
 /// Writes bytes to a file descriptor; the data of large files goes there without passing through

@@ -28,7 +28,7 @@ const MOST_WAITING: usize = 2;
 pub(crate) struct Spools<'a> {
     schedule: &'a Schedule,
     directory: PathBuf,
-    /// Most layers that are started and not written.
+    /// The maximum number of layers that are started and not written.
     most: usize,
     state: Mutex<State>,
 }

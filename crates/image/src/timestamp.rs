@@ -8,10 +8,10 @@ use time::{Date, OffsetDateTime, PrimitiveDateTime};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp(OffsetDateTime);
 
-/// A text that is no time.
+/// A text that is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no time: `now`, `2024-02-29T12:34:56Z`, `20240229123456` (a flake's lastModifiedDate) \
+    "`{0}` is not a time: `now`, `2024-02-29T12:34:56Z`, `20240229123456` (a flake's lastModifiedDate) \
      or `@1709210096` (seconds since 1970) was expected"
 )]
 pub struct ParseTimeError(String);

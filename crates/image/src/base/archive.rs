@@ -21,7 +21,7 @@ use super::image::{BaseContent, BaseImage, BaseLayer, BaseSource};
 use super::inherit::Inherit;
 use crate::bytes::tar::{BLOCK, Owner, PaxRecords};
 
-/// Most bytes of headers before one member: names and pax records, which are read into memory. A
+/// The maximum number of bytes of headers before one member: names and pax records, which are read into memory. A
 /// name or a link has at most 4 kB on Linux; extended attributes may have some more.
 const MAX_HEADERS: u64 = 1 << 20;
 
@@ -59,7 +59,7 @@ impl BaseImage {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is no docker-archive.
+    /// It cannot be read, or is not a docker-archive.
     pub fn open(path: &Path) -> Result<Self, BaseError> {
         let read = |source| BaseError::Read {
             path: path.to_owned(),
@@ -74,7 +74,7 @@ impl BaseImage {
             match error.raw_os_error() {
                 Some(_) => read(error),
                 None if error.kind() == io::ErrorKind::QuotaExceeded => form(error.to_string()),
-                None => form("it is no tar, or not a whole one".to_owned()),
+                None => form("it is not a tar, or not a whole one".to_owned()),
             }
         })?;
         let find = |name: &str| {
@@ -85,7 +85,7 @@ impl BaseImage {
         let json = |name: &str| -> Result<Value, BaseError> {
             let member = find(name).ok_or_else(|| form(format!("it has no {name}")))?;
             let FoundContent::File { offset, size } = member.content else {
-                return Err(form(format!("its {name} is no plain file")));
+                return Err(form(format!("its {name} is not a plain file")));
             };
             if size > MAX_JSON {
                 return Err(form(format!("its {name} has {size} bytes")));

@@ -22,7 +22,7 @@ impl BaseImage {
     ///
     /// # Errors
     ///
-    /// Its configuration cannot be read, or it is no image for containers.
+    /// Its configuration cannot be read, or it is not an image for containers.
     pub fn of_blobs(store: Box<dyn BlobStore>, manifest: &Manifest) -> Result<Self, BaseError> {
         let wrong = |what: String| BaseError::Blobs {
             name: store.name(),

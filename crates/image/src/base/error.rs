@@ -19,8 +19,8 @@ pub enum BaseError {
         /// The system's, or the decompressor's, error.
         source: io::Error,
     },
-    /// The file is no docker-archive.
-    #[error("the image {} is no docker-archive: {what}; make one with `docker save` or `skopeo copy … docker-archive:FILE`", path.display())]
+    /// The file is not a docker-archive.
+    #[error("the image {} is not a docker-archive: {what}; make one with `docker save` or `skopeo copy … docker-archive:FILE`", path.display())]
     Form {
         /// The archive.
         path: PathBuf,

@@ -60,7 +60,7 @@ pub struct LayOutError {
 }
 
 impl RootLinks {
-    /// Links the trees of packages into one; see the module's text. A package that is no directory
+    /// Links the trees of packages into one; see the module's text. A package that is not a directory
     /// is not linked, and told by [`not_linked`](Self::not_linked).
     ///
     /// # Errors

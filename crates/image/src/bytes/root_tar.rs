@@ -29,7 +29,7 @@ pub struct Attributes {
     pub gid: u32,
     /// The lowest twelve bits of the mode.
     pub mode: u32,
-    /// What it is where it is no file, directory or link.
+    /// What it is where it is not a file, directory or link.
     pub node: Option<Node>,
 }
 

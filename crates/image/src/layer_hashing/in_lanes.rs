@@ -28,7 +28,7 @@ const BUFFER: usize = 64 * 1024;
 /// Buffers of a layer: one is filled while the other is hashed.
 const BUFFERS: usize = 2;
 
-/// Most layers at once: this bounds memory (128 KiB each) with any number of threads.
+/// The maximum number of layers at once: this bounds memory (128 KiB each) with any number of threads.
 const MAX_LAYERS: usize = 128;
 
 /// For so long the others wait for the bytes of a layer. Then they go on without it, with a lane
@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_millis(10);
 pub(super) struct InLanes<'a> {
     hashing: &'a Hashing<'a>,
     lanes: Lanes,
-    /// Most layers that a thread begins.
+    /// The maximum number of layers that a thread begins.
     width: usize,
     /// How many threads there are.
     threads: usize,

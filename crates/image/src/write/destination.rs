@@ -25,7 +25,7 @@ pub struct OciOptions<'a> {
     pub destination: &'a dyn Destination,
 }
 
-/// What is told of an image, and who is asked, while it is written.
+/// What is reported of an image, and who is asked, while it is written.
 pub trait Destination: Sync {
     /// Whether the blob of this digest is there already: it is left out then.
     fn has(&self, _digest: &Digest) -> bool {

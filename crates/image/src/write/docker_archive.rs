@@ -59,7 +59,7 @@ pub struct Options<'a> {
 /// # Errors
 ///
 /// A store path or the base image cannot be read, has changed meanwhile, or `output` cannot be
-/// written. What was written until then is no image: the manifest comes last.
+/// written. What was written until then is not an image: the manifest comes last.
 pub fn write(
     table: &LayerTable<'_>,
     trees: &dyn Trees,

@@ -39,7 +39,7 @@ const SPOOL: usize = 4 << 20;
 /// # Errors
 ///
 /// A layer cannot be read, has changed meanwhile, or `output` cannot be written. What was written
-/// until then is no image: `index.json` comes last.
+/// until then is not an image: `index.json` comes last.
 pub fn write_oci_archive(
     writers: &BlobWriters<'_>,
     output: &mut impl Sink,

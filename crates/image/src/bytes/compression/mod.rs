@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 use oci::media_type;
 
-/// Most threads that compress at once: each holds a few MiB.
+/// The maximum number of threads that compress at once: each holds a few MiB.
 const MAX_THREADS: usize = 8;
 
 /// How something is compressed.
@@ -39,7 +39,7 @@ const ZSTD_LEVEL: i32 = 3;
 /// A text that names no compression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no compression: none, gzip, gzip:LEVEL (1 to 12), zstd or zstd:LEVEL (1 to 19) was expected"
+    "`{0}` is not a compression: none, gzip, gzip:LEVEL (1 to 12), zstd or zstd:LEVEL (1 to 19) was expected"
 )]
 pub struct ParseCompressionError(String);
 

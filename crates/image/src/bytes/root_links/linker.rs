@@ -10,10 +10,11 @@ use super::outline::{self, Entry, Outline};
 use super::package::Package;
 use super::tree::{Directory, LeftOut, Node};
 
-/// Most links that are followed to find what one of them leads to, as for the kernel.
+/// The maximum number of links that are followed to find what one of them leads to, as for the kernel.
 const MAX_LINKS: usize = 40;
 
-/// Most links to directories, one in the other, whose entries are linked. A link to a directory that
+/// The maximum number of links to directories, one in the other, whose entries are linked. A link
+/// to a directory that
 /// it lies in would otherwise give entries without end, and two of them twice as many at each level.
 const MAX_NESTED: usize = 8;
 

@@ -33,7 +33,7 @@ fn without_packages(text: &str) -> String {
 
 impl Store {
     /// Packages: for each, its files (`PATH`), empty directories (`PATH/`) and links
-    /// (`PATH -> TARGET`). What lies below a file or a link is passed over.
+    /// (`PATH -> TARGET`). What lies below a file or a link is skipped.
     fn new<T: AsRef<str>>(packages: &[Vec<T>]) -> Self {
         let mut store = Self::default();
         for (index, entries) in packages.iter().enumerate() {

@@ -242,7 +242,7 @@ fn octal(field: &mut [u8], number: u64) {
 }
 
 /// The start of a text, with one `?` for each character that is not ASCII, and for each byte that
-/// is no character.
+/// is not a character.
 fn text(field: &mut [u8], value: &[u8]) {
     if value.is_ascii() {
         let length = value.len().min(field.len());
