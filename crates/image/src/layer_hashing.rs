@@ -51,7 +51,8 @@ pub fn hash_unkeyed_layers(
 ) -> Result<(), Error> {
     let may_hash = |index| match table.layer(index) {
         Layer::Own(OwnLayer::Store(_)) => trees.rereads_cheaply(),
-        _ => true,
+        Layer::Own(OwnLayer::Root(_)) => true,
+        Layer::Base(..) => false,
     };
     hash_layers(table, trees, jobs, |index| {
         let is_nameless = table.blob_key(index).is_none() && table.blob(index).is_none();
@@ -66,7 +67,10 @@ fn hash_layers(
     wanted: impl Fn(usize) -> bool,
 ) -> Result<(), Error> {
     let schedule = Schedule::default();
-    let wanted = (0..table.len()).filter(|&index| wanted(index)).collect();
+    // A base image's layers came with their digests.
+    let is_own = |index| matches!(table.layer(index), Layer::Own(_));
+    let wanted = (0..table.len()).filter(|&index| is_own(index) && wanted(index));
+    let wanted = wanted.collect();
     Hashing::new(table, trees, &schedule, wanted).run(jobs, None, |_| Ok(()))
 }
 

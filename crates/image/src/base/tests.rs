@@ -1,12 +1,22 @@
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::{self, Read};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use oci::{Digest, DigestWriter};
+use nix_compat::StorePath;
+use nix_compat::tree::{TreeError, Trees, Visit};
+use oci::{Descriptor, Digest, DigestWriter, Manifest, media_type};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
 
 use super::*;
+use crate::bytes::compression::Compression;
+use crate::bytes::tar::{Owner, TarRules};
+use crate::layer_hashing::{hash_unkeyed_layers, hash_unknown_layers};
+use crate::layer_table::{Fact, LayerTable};
+use crate::recipe::Image;
 use crate::sink::WriteSink;
 
 const LAYER: &[u8] = b"a layer";
@@ -107,4 +117,61 @@ fn headers_without_end_are_not_read_into_memory() {
     archive.add("two/layer.tar", EntryType::Regular, LAYER);
     let (_directory, file) = archive.finish();
     BaseImage::open(&file).unwrap();
+}
+
+/// Blobs in memory.
+#[derive(Debug)]
+struct Memory(BTreeMap<Digest, Vec<u8>>);
+
+impl BlobStore for Memory {
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    fn read(&self, digest: &Digest, _: u64, take: &mut dyn FnMut(&mut dyn Read)) -> io::Result<()> {
+        take(&mut self.0[digest].as_slice());
+        Ok(())
+    }
+}
+
+/// No store paths.
+struct NoTrees;
+
+impl Trees for NoTrees {
+    fn visit(&self, path: &StorePath, _: &mut dyn Visit) -> Result<(), TreeError> {
+        panic!("{path} was asked for");
+    }
+}
+
+/// The length of its tar is not known, but nobody needs that.
+#[test]
+fn a_compressed_layer_is_neither_hashed_nor_made_again() {
+    let blob = b"some compressed bytes";
+    let diff_id = Digest::of(LAYER);
+    let config = json!({ "rootfs": { "diff_ids": [diff_id.to_string()] } }).to_string();
+    let manifest = Manifest::new(
+        Descriptor::of(media_type::CONFIG, config.as_bytes()),
+        vec![Descriptor::of(media_type::LAYER_GZIP, blob)],
+        BTreeMap::new(),
+    );
+    let blobs = [config.into_bytes(), blob.to_vec()];
+    let store = Memory(blobs.map(|blob| (Digest::of(&blob), blob)).into());
+    let rules = TarRules {
+        mtime: 1,
+        owner: Owner::root(),
+    };
+    let image = Image {
+        base: Some(BaseImage::of_blobs(Box::new(store), &manifest).unwrap()),
+        ..Image::of_layers(rules, Vec::new())
+    };
+    for compression in [Compression::None, Compression::Zstd(3)] {
+        let table = LayerTable::new(&image, compression).unwrap();
+        hash_unkeyed_layers(&table, &NoTrees, NonZeroUsize::MIN).unwrap();
+        hash_unknown_layers(&table, &NoTrees, NonZeroUsize::MIN).unwrap();
+        assert_eq!(table.tar(0), Fact::Unknown);
+        assert_eq!(table.diff_id(0), Some(diff_id));
+        let found = table.blob(0).unwrap();
+        assert_eq!(found.digest, Digest::of(blob));
+        assert_eq!(found.media_type, media_type::LAYER_GZIP);
+    }
 }
