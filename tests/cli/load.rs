@@ -96,9 +96,10 @@ impl Hello {
         program
     }
 
-    fn load(&self, host: &str, tag: &str) -> Report {
-        let output = self.load_command(host, tag).output().unwrap();
-        Report::new(&output)
+    fn load(&self, engine: &Engine, tag: &str) -> Report {
+        let mut load = self.load_command(engine.host(), tag);
+        engine.put_client_on_path(&mut load);
+        Report::new(&load.output().unwrap())
     }
 
     fn load_command(&self, host: &str, tag: &str) -> Command {
@@ -155,19 +156,19 @@ impl Report {
 /// as changed as well.
 fn loads_only_what_changed(engine: &Engine, above: usize) -> Hello {
     let hello = Hello::new();
-    let first = hello.load(engine.host(), "1");
+    let first = hello.load(engine, "1");
     assert!(first.sent >= 2, "{}", first.text);
     assert_eq!(first.present + first.sent, 3);
     assert_eq!(first.id, hello.streamed_id());
-    let again = hello.load(engine.host(), "1");
+    let again = hello.load(engine, "1");
     assert_eq!((again.present, again.sent), (3, 0), "{}", again.text);
     assert_eq!(again.id, first.id);
     // Another name is no reason to send anything.
-    assert_eq!(hello.load(engine.host(), "other").sent, 0);
+    assert_eq!(hello.load(engine, "other").sent, 0);
     hello.change(APP, "changed");
     // What is known and there is not read: the greeting would have another length.
     hello.append(GREETING, b"and nobody reads this");
-    let changed = hello.load(engine.host(), "2");
+    let changed = hello.load(engine, "2");
     assert_eq!(
         (changed.present, changed.sent),
         (2 - above, 1 + above),
@@ -243,8 +244,17 @@ fn podman_takes_the_changed_layer() {
 #[needs(containerd)]
 #[test]
 fn containerd_takes_the_changed_layer() {
-    let engine = Engine::containerd();
-    let hello = loads_only_what_changed(&engine, 0);
+    takes_the_changed_layer_and_runs_it(&Engine::containerd());
+}
+
+#[needs(containerd_2)]
+#[test]
+fn containerd_2_takes_the_changed_layer() {
+    takes_the_changed_layer_and_runs_it(&Engine::containerd_2());
+}
+
+fn takes_the_changed_layer_and_runs_it(engine: &Engine) {
+    let hello = loads_only_what_changed(engine, 0);
     for tag in ["1", "other", "2"] {
         let name = format!("docker.io/library/{}", hello.reference(tag));
         let said = engine.run(&["run", "--rm", &name, &hello.name]);
@@ -262,9 +272,9 @@ fn containerd_takes_the_changed_layer() {
         remove(&hello, tag);
     }
     let other = Hello::new();
-    assert!(other.load(engine.host(), "1").sent >= 2);
+    assert!(other.load(engine, "1").sent >= 2);
     remove(&other, "1");
-    let again = other.load(engine.host(), "1");
+    let again = other.load(engine, "1");
     assert!(again.sent >= 2, "what was there is gone: {}", again.text);
     remove(&other, "1");
 }
@@ -297,10 +307,10 @@ fn an_image_over_one_from_a_registry_is_whole() {
     let registry = peer::setting("STREAM_LAYERED_TEST_REGISTRY");
     let mut hello = Hello::new();
     hello.name = format!("{registry}/{}", hello.name);
-    hello.load(classic.host(), "1");
+    hello.load(&classic, "1");
     classic.run(&["push", "--quiet", &hello.reference("1")]);
     engine.run(&["pull", "--quiet", &hello.reference("1")]);
-    let loaded = hello.load(engine.host(), "2");
+    let loaded = hello.load(&engine, "2");
     assert!(loaded.sent >= 2, "{}", loaded.text);
     assert!(!loaded.text.contains("seemed to have"), "{}", loaded.text);
     is_saved_whole(&engine, &hello.reference("2"));
@@ -342,7 +352,7 @@ fn remove(engine: &Engine, hello: &Hello, tags: &[&str]) {
 fn everything_is_sent_where_an_image_is_removed_meanwhile() {
     let engine = Engine::docker();
     let hello = Hello::new();
-    hello.load(engine.host(), "1");
+    hello.load(&engine, "1");
     hello.change(APP, "changed");
     let directory = TempDir::new().unwrap();
     let socket = directory.path().join("engine.sock");
@@ -351,7 +361,8 @@ fn everything_is_sent_where_an_image_is_removed_meanwhile() {
     let name = hello.reference("1");
     let before_load = engine.command(&["rmi", "--force", &name]);
     thread::spawn(move || pass_on(&listener, &path, before_load));
-    let loaded = hello.load(&format!("unix://{}", socket.display()), "2");
+    let host = format!("unix://{}", socket.display());
+    let loaded = Report::new(&hello.load_command(&host, "2").output().unwrap());
     assert!(loaded.text.contains("all are sent"), "{}", loaded.text);
     assert_eq!((loaded.present, loaded.sent), (0, 3), "{}", loaded.text);
     says_hello(&engine, &hello, "2");

@@ -53,6 +53,26 @@ impl Engine {
         }
     }
 
+    /// A newer containerd, with a `ctr` of its own.
+    pub fn containerd_2() -> Self {
+        let address = peer::setting("STREAM_LAYERED_TEST_CONTAINERD_2");
+        Self {
+            client: peer::program("STREAM_LAYERED_TEST_CONTAINERD_2_CTR"),
+            host: format!("containerd://{address}"),
+        }
+    }
+
+    /// Lets a program find this engine's own `ctr` first.
+    pub fn put_client_on_path(&self, program: &mut Command) {
+        let directory = self.client.parent().filter(|path| path.is_absolute());
+        if let (true, Some(directory)) = (self.client.ends_with("ctr"), directory) {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let path = std::env::split_paths(&path);
+            let path = std::env::join_paths([directory.to_owned()].into_iter().chain(path));
+            program.env("PATH", path.unwrap());
+        }
+    }
+
     /// Where the engine listens.
     pub fn host(&self) -> &str {
         &self.host

@@ -20,7 +20,7 @@ struct Peer {
 }
 
 /// All of them. Variables stand here without `STREAM_LAYERED_TEST_`.
-const PEERS: [Peer; 14] = [
+const PEERS: [Peer; 15] = [
     peer("nix", "Nix", &["NIX"]),
     peer("newer_nix", "a newer Nix", &["NIX_NEW"]),
     peer("docker", "Docker", &["DOCKER_HOST", "DOCKER"]),
@@ -30,6 +30,11 @@ const PEERS: [Peer; 14] = [
         &["CONTAINERD_DOCKER_HOST", "DOCKER"],
     ),
     peer("containerd", "containerd", &["CONTAINERD"]),
+    peer(
+        "containerd_2",
+        "containerd 2",
+        &["CONTAINERD_2", "CONTAINERD_2_CTR"],
+    ),
     peer("podman", "podman", &["PODMAN"]),
     peer("podman_socket", "podman's API", &["PODMAN_HOST", "PODMAN"]),
     peer("skopeo", "skopeo", &["SKOPEO"]),
