@@ -13,7 +13,6 @@ pub const SETTING: &str = "STREAM_LAYERED_LANES";
 
 /// A way to hash several messages at once that this processor has.
 #[derive(Clone, Copy)]
-#[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "never made"))]
 pub struct Lanes {
     name: &'static str,
     width: usize,
