@@ -28,7 +28,7 @@ let
     name = "a string";
   };
   keys = {
-    is = isSet;
+    is = value: isSet value && all (entry: entry == null || isSet entry) (attrValues value);
     name = "an attribute set whose names count, such as { \"8080/tcp\" = { }; }";
   };
   number = {
@@ -64,6 +64,18 @@ let
     };
     ArgsEscaped = boolean;
     StopTimeout = number;
+    # Of Docker's own configurations; images have them no longer.
+    Hostname = text;
+    Domainname = text;
+    Image = text;
+    MacAddress = text;
+    AttachStdin = boolean;
+    AttachStdout = boolean;
+    AttachStderr = boolean;
+    Tty = boolean;
+    OpenStdin = boolean;
+    StdinOnce = boolean;
+    NetworkDisabled = boolean;
   };
   healthcheck = {
     Test = texts;

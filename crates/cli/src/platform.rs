@@ -1,16 +1,20 @@
 //! This machine's platform, as images name it.
 
 use anyhow::Result;
+use oci::Platform;
 
 use crate::usage::UsageError;
 
 /// `--arch`, or this machine's.
-pub fn architecture(arch: Option<&str>) -> Result<String> {
-    arch.map_or_else(machine_architecture, |arch| Ok(arch.to_owned()))
+pub fn platform(arch: Option<&Platform>) -> Result<Platform> {
+    match arch {
+        Some(platform) => Ok(platform.clone()),
+        None => Ok(Platform::linux(machine_architecture()?)),
+    }
 }
 
 /// This machine's architecture as Go, and so image configurations, name it.
-fn machine_architecture() -> Result<String> {
+fn machine_architecture() -> Result<&'static str> {
     let name = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "x86" => "386",
@@ -26,5 +30,5 @@ fn machine_architecture() -> Result<String> {
             return Err(UsageError(format!("images have no name for {other}; give --arch")).into());
         }
     };
-    Ok(name.to_owned())
+    Ok(name)
 }

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use image::{Documents, LayerTable, hash_unknown_layers};
 use nix_compat::tree::Trees;
-use oci::Digest;
 use oci::reference::full_name;
+use oci::{Digest, Platform};
 
 use crate::error::{Error, Tried};
 use crate::load::{Loaded, OciArchive, Options};
@@ -157,9 +157,8 @@ impl Containerd {
         let blobs = table.blobs()?;
         let left_out = blobs.iter().map(|blob| present.contains(&blob.digest));
         let mut left_out: Vec<bool> = left_out.collect();
-        let architecture = &table.image().architecture;
-        let send =
-            |left_out: &[bool]| archive.send(left_out, |bytes| self.import(architecture, bytes));
+        let platform = &table.image().platform;
+        let send = |left_out: &[bool]| archive.send(left_out, |bytes| self.import(platform, bytes));
         match send(&left_out) {
             Err(Error::Refused { .. }) if left_out.contains(&true) => {
                 archive.observer.again();
@@ -191,10 +190,10 @@ impl Containerd {
     }
 
     /// Has `ctr` import an archive.
-    fn import(&self, architecture: &str, mut archive: Archive<'_>) -> Result<(), Error> {
+    fn import(&self, platform: &Platform, mut archive: Archive<'_>) -> Result<(), Error> {
         const WHAT: &str = "cannot import the image";
         let client = |source| client_error(WHAT, source);
-        let platform = format!("linux/{architecture}");
+        let platform = platform.to_string();
         let mut child = self
             .command(&["images", "import", "--platform", &platform, "-"])
             .stdin(Stdio::piped())

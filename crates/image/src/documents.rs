@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use oci::annotation::{CONTAINERD_NAME, REF_NAME};
 use oci::reference::{DEFAULT_TAG, full_name, split_tag};
-use oci::{Descriptor, Digest, Manifest, Platform, media_type};
+use oci::{Descriptor, Digest, Manifest, media_type};
 
 use crate::bytes::image_config::config_text;
 use crate::error::Error;
@@ -50,7 +50,7 @@ impl Documents {
         Ok(Self {
             image_id: Digest::of(&config),
             descriptor: Descriptor {
-                platform: Some(Platform::linux(&image.architecture)),
+                platform: Some(image.platform.clone()),
                 ..Descriptor::of(media_type::MANIFEST, &manifest)
             },
             config,

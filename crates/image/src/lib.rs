@@ -7,6 +7,7 @@
 
 pub mod base;
 pub mod bytes;
+pub mod config_types;
 pub mod key_annotations;
 pub mod layer_cache;
 pub mod new_file;

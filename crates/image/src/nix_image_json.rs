@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 
 use nix_compat::StoreDir;
 use nix_compat::store_path::ParseStorePathError;
-use oci::Digest;
+use oci::{Digest, ParsePlatformError, Platform};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::base::{BaseError, BaseImage};
 use crate::bytes::tar::{Owner, TarRules};
+use crate::config_types::{self, ConfigTypeError};
 use crate::layer_id::TarId;
 use crate::recipe::{Image, Root, StoreLayer};
 use crate::timestamp::{ParseTimeError, Timestamp};
@@ -21,8 +22,8 @@ use crate::timestamp::{ParseTimeError, Timestamp};
 /// A configuration, as it is read.
 #[derive(Debug, Clone)]
 pub struct NixImage {
-    /// `amd64`, `arm64`, ….
-    pub architecture: String,
+    /// Where the image runs.
+    pub platform: Platform,
     /// The image's `config`; may be null.
     pub config: Value,
     /// The base image.
@@ -59,6 +60,12 @@ pub enum NixImageError {
     /// A layer's path is not a store path.
     #[error("its `store_layers`")]
     Path(#[from] ParseStorePathError),
+    /// The architecture is none.
+    #[error("its `architecture`")]
+    Platform(#[from] ParsePlatformError),
+    /// A field of `config` has another type.
+    #[error("its `config`")]
+    Config(#[from] ConfigTypeError),
     /// A time is none.
     #[error("its `{key}`: {why}")]
     Time {
@@ -105,12 +112,7 @@ impl NixImage {
     /// See [`NixImageError`].
     pub fn parse(text: &[u8], now: Timestamp) -> Result<Self, NixImageError> {
         let raw: Raw = serde_json::from_slice(text)?;
-        if !raw.config.is_object() && !raw.config.is_null() {
-            return Err(NixImageError::Key {
-                key: "config",
-                what: "an object was expected".to_owned(),
-            });
-        }
+        config_types::check(&raw.config)?;
         let store_dir = StoreDir::new(&raw.store_dir).map_err(|error| NixImageError::Key {
             key: "store_dir",
             what: error.to_string(),
@@ -139,7 +141,7 @@ impl NixImage {
                     gname: raw.gname,
                 },
             },
-            architecture: raw.architecture,
+            platform: Platform::parse_linux(&raw.architecture)?,
             config: raw.config,
             from_image: raw.from_image,
             customisation_layer: raw.customisation_layer,
@@ -170,7 +172,7 @@ impl NixImage {
             None
         });
         Ok(Image {
-            architecture: self.architecture,
+            platform: self.platform,
             config: self.config,
             created: self.created,
             rules: self.rules,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use nix_compat::StorePath;
-use oci::Digest;
+use oci::{Digest, Platform};
 use serde_json::Value;
 
 use crate::base::{BaseImage, BaseLayer};
@@ -15,8 +15,8 @@ use crate::timestamp::Timestamp;
 /// An image that is to be written.
 #[derive(Debug)]
 pub struct Image {
-    /// `amd64`, `arm64`, …, as Go names them.
-    pub architecture: String,
+    /// Where it runs.
+    pub platform: Platform,
     /// The configuration's `config`, as the image's author gave it.
     pub config: Value,
     /// When the image was created; in its configuration only.
@@ -80,7 +80,7 @@ impl Image {
     /// An image of these layers and nothing else, to take their digests.
     pub fn of_layers(rules: TarRules, store_layers: Vec<StoreLayer>) -> Self {
         Self {
-            architecture: String::new(),
+            platform: Platform::linux(""),
             config: Value::Null,
             created: Timestamp::NIX,
             rules,

@@ -33,5 +33,5 @@ pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestWriter, ParseDigestError};
 pub use index::Index;
 pub use manifest::Manifest;
-pub use platform::Platform;
+pub use platform::{ParsePlatformError, Platform};
 pub use reference::{Reference, ReferenceError};

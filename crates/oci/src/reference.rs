@@ -3,9 +3,9 @@
 //! The grammar is that of the distribution project's `reference` package; the short forms
 //! (`alpine`, `user/app`) mean Docker Hub, as everywhere.
 //!
-//! A [`Reference`] is checked, since a registry is asked by it. An image that is only written to a
-//! file may have any name, as nixpkgs' may; [`split_tag`] and [`full_name`] take such names apart
-//! and check nothing.
+//! A [`Reference`] is checked, since a registry is asked by it, and so is a name that an image is
+//! given ([`check_name`]). nixpkgs' functions write other names into files, too; [`split_tag`] and
+//! [`full_name`] take such names apart and check nothing.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,6 +26,55 @@ pub fn split_tag(name: &str) -> (&str, Option<&str>) {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (name, None),
     }
+}
+
+/// Checks a name `[REGISTRY/]REPOSITORY:TAG` that an image is given: Docker, podman and containerd
+/// refuse others, but only after they have received the whole image.
+///
+/// # Errors
+///
+/// It does not follow the grammar, or has a digest, which an image that is yet to be made has not.
+pub fn check_name(name: &str) -> Result<(), ReferenceError> {
+    let reference: Reference = name.parse()?;
+    let why = if reference.digest.is_some() {
+        "an image has its digest only when it is made; leave out the `@` and what follows"
+    } else if !reference.registry.contains(['.', ':']) && reference.registry != "localhost" {
+        // Only Docker from version 23 on takes `Host/app` for a host and an image there.
+        BAD_REPOSITORY
+    } else {
+        return Ok(());
+    };
+    Err(ReferenceError::Syntax {
+        text: shown(name),
+        why,
+    })
+}
+
+/// Makes the repository's part of a name out of any text: what cannot be in one becomes `-`, and
+/// `image` stands for a text of which nothing is left.
+pub fn repository_from(text: &str) -> String {
+    let is_word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let mut name = String::new();
+    let mut between = String::new();
+    for character in text.to_lowercase().chars() {
+        if !is_word(character) {
+            between.push(character);
+            continue;
+        }
+        if !name.is_empty() && !between.is_empty() {
+            name += if is_separator(&between) {
+                &between
+            } else {
+                "-"
+            };
+        }
+        between.clear();
+        name.push(character);
+    }
+    if name.is_empty() {
+        name.push_str("image");
+    }
+    name
 }
 
 /// The name with registry and tag, as containerd stores it: `docker.io/library/hello:latest` for
@@ -137,6 +186,9 @@ impl Reference {
     }
 }
 
+const BAD_REPOSITORY: &str =
+    "a repository is made of lower case letters and digits, parted by `/`, `.`, `_` or `-`";
+
 const BAD_TAG: &str =
     "a tag has up to 128 letters, digits, `_`, `.` and `-`, and begins with none of the last two";
 
@@ -145,13 +197,23 @@ impl FromStr for Reference {
 
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         let error = |why| ReferenceError::Syntax {
-            text: text.chars().take(300).collect(),
+            text: shown(text),
             why,
         };
+        if text.contains("://") {
+            return Err(error(
+                "it is an address; leave out what comes before the host",
+            ));
+        }
+        if has_password(text) {
+            return Err(error(
+                "it has no place for a user and a password; use `docker login`",
+            ));
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 let digest = digest.parse().map_err(|why| ReferenceError::Digest {
-                    text: text.chars().take(300).collect(),
+                    text: shown(text),
                     why,
                 })?;
                 (rest, Some(digest))
@@ -170,9 +232,7 @@ impl FromStr for Reference {
             return Err(error("the repository is missing"));
         }
         if !is_repository(&repository) {
-            return Err(error(
-                "a repository is made of lower case letters and digits, parted by `/`, `.`, `_` or `-`",
-            ));
+            return Err(error(BAD_REPOSITORY));
         }
         if registry.len() + 1 + repository.len() > 255 {
             return Err(error("the name is longer than 255 characters"));
@@ -197,6 +257,21 @@ impl fmt::Display for Reference {
         }
         Ok(())
     }
+}
+
+/// The start of a text, without the password that somebody may have written into it.
+fn shown(text: &str) -> String {
+    let without = match text.rsplit_once('@') {
+        Some((_, rest)) if text.contains("://") || has_password(text) => format!("…@{rest}"),
+        _ => text.to_owned(),
+    };
+    without.chars().take(300).collect()
+}
+
+/// Whether a text is `USER:PASSWORD@HOST/…`, as addresses have it, rather than `NAME:TAG@DIGEST`.
+fn has_password(text: &str) -> bool {
+    let parts = text.rsplit_once('@');
+    parts.is_some_and(|(user, rest)| user.contains(':') && rest.contains('/'))
 }
 
 /// Whether the first part of a name means a host rather than a part of a repository.
@@ -244,10 +319,13 @@ fn is_repository(path: &str) -> bool {
             && bytes.last().copied().is_some_and(inner)
             && part
                 .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-                .all(|between| {
-                    matches!(between, "" | "." | "_" | "__") || between.bytes().all(|b| b == b'-')
-                })
+                .all(is_separator)
     })
+}
+
+/// Whether a text may stand between the words of a repository.
+fn is_separator(text: &str) -> bool {
+    matches!(text, "" | "." | "_" | "__") || text.bytes().all(|b| b == b'-')
 }
 
 fn is_tag(tag: &str) -> bool {
@@ -327,6 +405,69 @@ mod tests {
             tag.as_str(),
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_engines_refuse_are_refused() {
+        for name in [
+            "hello:1",
+            "me/hello",
+            "localhost:5000/a/b:v1.2_a-B",
+            "Host.x/a:1",
+        ] {
+            assert_eq!(check_name(name), Ok(()), "{name}");
+        }
+        let digest = format!("a@sha256:{HEX}");
+        let long = format!("{}:1", "a".repeat(300));
+        let tag = format!("a:{}", "t".repeat(129));
+        for (name, why) in [
+            ("Foo/Bar:1", "lower case"),
+            ("UPPER/x", "lower case"),
+            ("a b:1", "lower case"),
+            ("a:b c", "a tag has"),
+            ("a:1\n", "a tag has"),
+            ("https://reg/a:1", "leave out what comes before the host"),
+            ("docker://reg/a:1", "leave out what comes before the host"),
+            (digest.as_str(), "digest"),
+            (long.as_str(), "longer than 255"),
+            (tag.as_str(), "up to 128"),
+            ("é:1", "lower case"),
+            (":1", "missing"),
+            ("a:", "a tag has"),
+        ] {
+            let error = check_name(name).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for text in [
+            "https://user:s3cret@host/a:1",
+            "user:s3cret@host/a",
+            "user:s3cret@host:5000/a:1",
+            "user:s3@cret@host/a",
+        ] {
+            let error = text.parse::<Reference>().unwrap_err().to_string();
+            assert!(!error.contains("s3"), "{error}");
+            assert!(error.contains("host"), "{error}");
+        }
+    }
+
+    #[test]
+    fn any_text_becomes_a_repository() {
+        for (text, name) in [
+            ("hello", "hello"),
+            ("libstdc++", "libstdc"),
+            ("gtk+3", "gtk-3"),
+            ("Python_3", "python_3"),
+            ("a..b", "a-b"),
+            ("a--b__c", "a--b__c"),
+            ("-?-", "image"),
+        ] {
+            assert_eq!(repository_from(text), name);
+            assert_eq!(check_name(name), Ok(()));
         }
     }
 

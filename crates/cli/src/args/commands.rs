@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use engine::Choice;
 use image::Compression;
-use oci::Reference;
+use oci::{Platform, Reference};
 
 use super::image::{ImageArgs, RegistryArgs};
 use super::parse;
@@ -199,8 +199,13 @@ pub struct DiffArgs {
     #[arg(long, value_enum, default_value_t = DiffFormat::Text, help_heading = "Output")]
     pub format: DiffFormat,
     /// The architecture to choose if an image has several [default: this machine's].
-    #[arg(long, value_name = "ARCH", help_heading = "Image")]
-    pub arch: Option<String>,
+    #[arg(
+        long,
+        value_name = "ARCH[/VARIANT]",
+        value_parser = Platform::parse_linux,
+        help_heading = "Image"
+    )]
+    pub arch: Option<Platform>,
     /// How registries are reached.
     #[command(flatten)]
     pub registry: RegistryArgs,

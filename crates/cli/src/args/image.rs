@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, FromArgMatches};
 use layering::{LayerPattern, MIN_LAYER_SIZE};
+use oci::Platform;
 
 use super::parse::{self, InheritArg};
 use crate::resolve::plan_request::{DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY};
@@ -148,9 +149,10 @@ pub struct SettingArgs {
     /// A port that the command listens on. Repeatable.
     #[arg(long, value_name = "PORT[/PROTOCOL]")]
     pub expose: Vec<String>,
-    /// The architecture as GOARCH names it, such as amd64 or arm64 [default: this machine's].
-    #[arg(long, value_name = "ARCH")]
-    pub arch: Option<String>,
+    /// The architecture that the image is for, such as amd64, arm64 or arm/v7 [default: this
+    /// machine's].
+    #[arg(long, value_name = "ARCH[/VARIANT]", value_parser = Platform::parse_linux)]
+    pub arch: Option<Platform>,
     /// When the image was created: ISO 8601, @SECONDS, YYYYMMDDHHMMSS or now.
     #[arg(long, value_name = "TIME", default_value = DEFAULT_TIME)]
     pub created: String,

@@ -8,6 +8,7 @@ use engine::Choice;
 use image::base::Inherit;
 use image::bytes::tar::Owner;
 
+use crate::resolve::config_values;
 use crate::usage::UsageError;
 
 /// What `--inherit` can name; `none` and `all` come on top.
@@ -105,7 +106,9 @@ pub fn owner(text: &str) -> Result<Owner, UsageError> {
 pub fn name_value(option: &str, text: &str) -> Result<(String, String), UsageError> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err(UsageError(format!("{option} {text}: expected NAME=VALUE"))),
+        _ => Err(UsageError(format!(
+            "{option} {text:?}: expected NAME=VALUE"
+        ))),
     }
 }
 
@@ -120,13 +123,26 @@ pub fn words(option: &str, words: &[String]) -> Result<Option<Vec<String>>> {
     }
 }
 
-/// `80` means `80/tcp`.
-pub fn port(text: &str) -> String {
-    if text.contains('/') {
-        text.to_owned()
-    } else {
-        format!("{text}/tcp")
+/// A text that passes a check.
+pub fn checked(
+    option: &str,
+    text: &str,
+    check: impl Fn(&str) -> Result<(), &'static str>,
+) -> Result<String, UsageError> {
+    match check(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => Err(UsageError(format!("{option} {text:?}: {why}"))),
     }
+}
+
+/// `80` means `80/tcp`.
+pub fn port(text: &str) -> Result<String, UsageError> {
+    let port = checked("--expose", &text.to_ascii_lowercase(), config_values::port)?;
+    Ok(if port.contains('/') {
+        port
+    } else {
+        format!("{port}/tcp")
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use super::commands::CacheArgs;
 use super::image::{ImageArgs, NameArgs, RegistryArgs, SettingArgs};
 use super::parse;
 use crate::resolve::base::BaseSettings;
+use crate::resolve::config_values;
 use crate::resolve::image_config::ConfigSettings;
 use crate::resolve::image_name::NameSettings;
 use crate::resolve::image_settings::ImageSettings;
@@ -24,6 +25,8 @@ impl ImageArgs {
     ///
     /// The text of an option does not have its form.
     pub fn settings(&self) -> Result<ImageSettings> {
+        let names = self.names.settings();
+        names.check()?;
         Ok(ImageSettings {
             store: StoreSettings {
                 urls: self.store.store.clone(),
@@ -37,9 +40,9 @@ impl ImageArgs {
                 configuration: self.conf.clone(),
                 package_options: self.given.0.clone(),
             },
-            names: self.names.settings(),
+            names,
             config: self.settings.config()?,
-            architecture: self.settings.arch.clone(),
+            platform: self.settings.arch.clone(),
             created: self.settings.created.clone(),
             mtime: self.settings.mtime.clone(),
             owner: parse::owner(&self.settings.owner)?,
@@ -81,15 +84,24 @@ impl SettingArgs {
     fn config(&self) -> Result<ConfigSettings> {
         let labels = self.label.iter();
         let labels = labels.map(|text| parse::name_value("--label", text));
+        let env = self.env.iter();
+        let env = env.map(|text| parse::checked("--env", text, config_values::variable));
+        let checked =
+            |option, text: &Option<String>, check: fn(&str) -> Result<(), &'static str>| {
+                let text = text.as_deref();
+                text.map(|text| parse::checked(option, text, check))
+                    .transpose()
+            };
+        let ports = self.expose.iter().map(|text| parse::port(text));
         Ok(ConfigSettings {
             json: self.config.clone(),
             cmd: parse::words("--cmd", &self.cmd)?,
             entrypoint: parse::words("--entrypoint", &self.entrypoint)?,
-            env: self.env.clone(),
+            env: env.collect::<Result<_, _>>()?,
             labels: labels.collect::<Result<_, _>>()?,
-            user: self.user.clone(),
-            workdir: self.workdir.clone(),
-            ports: self.expose.iter().map(|text| parse::port(text)).collect(),
+            user: checked("--user", &self.user, config_values::user)?,
+            workdir: checked("--workdir", &self.workdir, config_values::directory)?,
+            ports: ports.collect::<Result<_, _>>()?,
         })
     }
 }

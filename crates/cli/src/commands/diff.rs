@@ -14,10 +14,10 @@ use crate::resolve::plan_source::PlanSource;
 
 /// Runs the command.
 pub fn run(args: &DiffArgs) -> Result<()> {
-    let architecture = platform::architecture(args.arch.as_deref())?;
+    let platform = platform::platform(args.arch.as_ref())?;
     let registry = args.registry.settings();
     let open = |source: &PlanSource| {
-        let plan = source.open(&registry, &architecture);
+        let plan = source.open(&registry, &platform);
         plan.with_context(|| format!("{source}"))
     };
     let (old, new) = (open(&args.old)?, open(&args.new)?);

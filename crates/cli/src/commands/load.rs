@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use engine::{Choice, Engine, Options};
 use image::Compression;
+use oci::reference::check_name;
 
 use crate::args::LoadArgs;
 use crate::jobs::jobs;
@@ -19,6 +20,9 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     let settings = args.image.settings()?;
     let engine = Arc::new(Engine::find(args.engine.unwrap_or(Choice::Any))?);
     let input = ResolvedImage::new(&settings)?;
+    for name in &input.image.repo_tags {
+        check_name(name).context("the image cannot be loaded")?;
+    }
     if !args.quiet {
         for warning in &input.warnings {
             say!("warning: {warning}");

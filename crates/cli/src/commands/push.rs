@@ -219,7 +219,7 @@ impl PushRun<'_> {
     }
 
     fn platform(&self) -> Platform {
-        Platform::linux(&self.table.image().architecture)
+        self.table.image().platform.clone()
     }
 
     /// Learns from an image what our layers are.

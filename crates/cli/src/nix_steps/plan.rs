@@ -69,9 +69,9 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
 /// The plan of the previous image, from a file or a directory.
 fn previous(file: PathBuf) -> Result<Plan> {
     let source = PlanSource::from(file);
-    let architecture = platform::architecture(None)?;
+    let platform = platform::platform(None)?;
     source
-        .open(&RegistrySettings::default(), &architecture)
+        .open(&RegistrySettings::default(), &platform)
         .with_context(|| format!("previous = {source}"))
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use image::base::{BaseImage, Inherit};
+use oci::Platform;
 
 use crate::resolve::registry_client::RegistrySettings;
 use crate::resolve::source::ImageSource;
@@ -18,13 +19,13 @@ pub struct BaseSettings {
 }
 
 impl BaseSettings {
-    /// Opens the base image; of one for several platforms, the image for `architecture`.
+    /// Opens the base image; of one for several platforms, the image for `platform`.
     ///
     /// # Errors
     ///
     /// It is not there, or cannot be read.
-    pub fn open(&self, registry: &RegistrySettings, architecture: &str) -> Result<BaseImage> {
-        let base = self.source.open(registry, architecture);
+    pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<BaseImage> {
+        let base = self.source.open(registry, platform);
         let mut base = base.context("--from-image")?;
         base.inherit = self.inherit.clone();
         Ok(base)

@@ -9,7 +9,7 @@ use image::nix_image_json::NixImage;
 use image::timestamp::Timestamp;
 use image::{Image, Root, StoreLayer};
 use nix_compat::{NarHash, StorePath};
-use oci::reference::DEFAULT_TAG;
+use oci::reference::{DEFAULT_TAG, check_name};
 
 use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::plan::{self, Planned};
@@ -62,7 +62,11 @@ impl ResolvedImage {
         let mut warnings = Vec::new();
         let mut image = conf.into_image(|path| store.locate(path), &mut warnings)?;
         if let [repo_tag] = image.repo_tags.as_mut_slice() {
-            *repo_tag = settings.names.repo_tag(repo_tag)?;
+            *repo_tag = settings.names.repo_tag(repo_tag);
+            // nixpkgs' functions take other names, and what they write is written here as well.
+            if let Err(error) = check_name(repo_tag) {
+                warnings.push(format!("container engines refuse this image: {error}"));
+            }
         }
         Ok(Self {
             nar_hashes: nar_hashes(&store, &image)?,
@@ -79,8 +83,8 @@ impl ResolvedImage {
         store: Store,
         now: Timestamp,
     ) -> Result<Self> {
-        let architecture = platform::architecture(settings.architecture.as_deref())?;
-        let base = plan::open_base(settings, &architecture)?;
+        let platform = platform::platform(settings.platform.as_ref())?;
+        let base = plan::open_base(settings, &platform)?;
         let Planned { closure, plan, .. } =
             Planned::of_packages(settings, paths, &store, base.as_ref())?;
         let root = store.link(&closure.roots)?;
@@ -90,7 +94,7 @@ impl ResolvedImage {
         let default_name = image_name::of_packages(&closure.roots);
         let mtime = Timestamp::parse(&settings.mtime, now).context("--mtime")?;
         let image = Image {
-            architecture,
+            platform,
             config: settings.config.resolve(&root, base.as_ref(), &labels)?,
             created: Timestamp::parse(&settings.created, now).context("--created")?,
             rules: TarRules {
@@ -110,7 +114,7 @@ impl ResolvedImage {
             repo_tags: vec![
                 settings
                     .names
-                    .repo_tag(&format!("{default_name}:{DEFAULT_TAG}"))?,
+                    .repo_tag(&format!("{default_name}:{DEFAULT_TAG}")),
             ],
         };
         let nar_hashes = if store.has_own_hashes() {

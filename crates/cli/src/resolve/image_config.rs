@@ -5,9 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::base::{BaseImage, Inherit, merge_env};
 use image::bytes::root_links::RootLinks;
+use image::config_types;
 use serde_json::{Map, Value, json};
 
 use crate::files;
+use crate::resolve::config_values;
 use crate::usage::UsageError;
 
 /// What the `config` holds.
@@ -85,7 +87,15 @@ impl ConfigSettings {
             Some(file) => files::read_input(Path::new(file))?,
             None => text.as_bytes().to_vec(),
         };
-        serde_json::from_slice(&bytes).context("--config: expected a JSON object")
+        let config: Map<String, Value> =
+            serde_json::from_slice(&bytes).context("--config: expected a JSON object")?;
+        let config = Value::Object(config);
+        config_types::check(&config).context("--config")?;
+        let Value::Object(config) = config else {
+            return Ok(Map::new());
+        };
+        config_values::check(&config).map_err(|why| UsageError(format!("--config: {why}")))?;
+        Ok(config)
     }
 }
 

@@ -1,9 +1,8 @@
 //! The name and the tag of an image.
 
-use anyhow::Result;
 use nix_compat::StorePath;
 use nix_compat::store_path::package_name;
-use oci::reference::{DEFAULT_TAG, split_tag};
+use oci::reference::{DEFAULT_TAG, check_name, repository_from, split_tag};
 
 use crate::usage::UsageError;
 
@@ -18,32 +17,35 @@ pub struct NameSettings {
 
 impl NameSettings {
     /// `NAME:TAG` of an image that is called `default` otherwise.
-    ///
-    /// # Errors
-    ///
-    /// The name or the tag is empty.
-    pub fn repo_tag(&self, default: &str) -> Result<String> {
+    pub fn repo_tag(&self, default: &str) -> String {
         let (default_name, default_tag) = split_tag(default);
         let name = self.name.as_deref().unwrap_or(default_name);
         let tag = self.tag.as_deref().or(default_tag).unwrap_or(DEFAULT_TAG);
-        if name.is_empty() || tag.is_empty() {
+        format!("{name}:{tag}")
+    }
+
+    /// Checks what was given.
+    ///
+    /// # Errors
+    ///
+    /// Engines and registries would refuse the name or the tag.
+    pub fn check(&self) -> Result<(), UsageError> {
+        let name = self.name.as_deref();
+        let tag = self.tag.as_deref();
+        if name == Some("") || tag == Some("") {
             let usage = "an image needs a name and a tag that are not empty";
-            return Err(UsageError(usage.to_owned()).into());
+            return Err(UsageError(usage.to_owned()));
         }
-        Ok(format!("{name}:{tag}"))
+        let name = name.unwrap_or("image");
+        let tag = tag.unwrap_or(DEFAULT_TAG);
+        check_name(&format!("{name}:{tag}")).map_err(|error| UsageError(error.to_string()))
     }
 }
 
-/// The name of an image of packages: the first package's without its version. Image names have only
-/// small letters.
+/// The name of an image of packages: the first package's without its version.
 pub fn of_packages(paths: &[StorePath]) -> String {
-    let name = paths
-        .first()
-        .map_or("image", |path| package_name(path.name()));
-    name.to_lowercase().replace(
-        |c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c),
-        "-",
-    )
+    let name = paths.first().map(|path| package_name(path.name()));
+    repository_from(name.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -57,12 +59,15 @@ mod tests {
                 name: name.map(str::to_owned),
                 tag: tag.map(str::to_owned),
             };
-            settings.repo_tag("app:1").ok()
+            settings.check().ok().map(|()| settings.repo_tag("app:1"))
         };
         assert_eq!(name(None, None).as_deref(), Some("app:1"));
         assert_eq!(name(Some("other"), None).as_deref(), Some("other:1"));
         assert_eq!(name(None, Some("2")).as_deref(), Some("app:2"));
         assert_eq!(name(Some(""), None), None);
         assert_eq!(name(None, Some("")), None);
+        assert_eq!(name(Some("a:2"), None), None);
+        assert_eq!(name(Some("Other"), None), None);
+        assert_eq!(name(None, Some("a b")), None);
     }
 }

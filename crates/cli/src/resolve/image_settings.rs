@@ -1,6 +1,7 @@
 //! The settings of an image.
 
 use image::bytes::tar::Owner;
+use oci::Platform;
 
 use crate::resolve::base::BaseSettings;
 use crate::resolve::image_config::ConfigSettings;
@@ -21,8 +22,8 @@ pub struct ImageSettings {
     pub names: NameSettings,
     /// Its `config`.
     pub config: ConfigSettings,
-    /// Its architecture as GOARCH names it; this machine's if there is none.
-    pub architecture: Option<String>,
+    /// Where it runs; on machines like this one if there is none.
+    pub platform: Option<Platform>,
     /// When it was created, as [`image::timestamp::Timestamp`] reads it.
     pub created: String,
     /// Modification time of files in store layers, in the same form.

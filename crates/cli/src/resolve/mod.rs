@@ -4,6 +4,7 @@
 
 pub mod base;
 pub mod closure;
+pub mod config_values;
 pub mod image;
 pub mod image_config;
 pub mod image_name;

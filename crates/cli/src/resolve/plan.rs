@@ -8,6 +8,7 @@ use image::nix_image_json::NixImage;
 use image::timestamp::Timestamp;
 use layering::{Closure, Plan, Reason, Request, Strategy};
 use nix_compat::StorePath;
+use oci::Platform;
 
 use crate::files;
 use crate::platform;
@@ -38,8 +39,7 @@ impl Planned {
         match settings.subject.resolve(store)? {
             Subject::Configuration(file) => Self::of_configuration(&file, store),
             Subject::Packages(paths) => {
-                let architecture = platform::architecture(settings.architecture.as_deref())?;
-                let base = open_base(settings, &architecture)?;
+                let base = open_base(settings, &platform::platform(settings.platform.as_ref())?)?;
                 Self::of_packages(settings, &paths, store, base.as_ref())
             }
         }
@@ -57,8 +57,8 @@ impl Planned {
         base: Option<&BaseImage>,
     ) -> Result<Self> {
         let closure = RootedClosure::read(paths, settings.subject.closure.as_deref(), store)?;
-        let architecture = platform::architecture(settings.architecture.as_deref())?;
-        let rules = settings.layers.resolve(&settings.registry, &architecture)?;
+        let platform = platform::platform(settings.platform.as_ref())?;
+        let rules = settings.layers.resolve(&settings.registry, &platform)?;
         let base_layers = base.map_or(0, |base| base.layers.len());
         let request = rules
             .request(closure.hidden.clone(), base_layers)
@@ -120,9 +120,13 @@ impl Planned {
 /// # Errors
 ///
 /// It cannot be read.
-pub fn open_base(settings: &ImageSettings, architecture: &str) -> Result<Option<BaseImage>> {
+pub fn open_base(settings: &ImageSettings, platform: &Platform) -> Result<Option<BaseImage>> {
     let base = settings.base.as_ref();
-    base.map(|base| base.open(&settings.registry, architecture))
+    if base.is_none() && settings.subject.is_given("--inherit") {
+        let usage = "--inherit takes settings from a base image; name one with --from-image";
+        return Err(UsageError(usage.to_owned()).into());
+    }
+    base.map(|base| base.open(&settings.registry, platform))
         .transpose()
 }
 

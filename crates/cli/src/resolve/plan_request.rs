@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use layering::{LayerPattern, MIN_LAYER_SIZE, Pipeline, Plan, Request, Strategy};
 use nix_compat::StorePath;
+use oci::Platform;
 
 use crate::files;
 use crate::resolve::plan_source::PlanSource;
@@ -38,14 +39,14 @@ pub struct LayerSettings {
 
 impl LayerSettings {
     /// Reads the strategy and the previous plan; of an image for several platforms, that for
-    /// `architecture`.
+    /// `platform`.
     ///
     /// # Errors
     ///
     /// One of them does not exist or cannot be read.
-    pub fn resolve(&self, registry: &RegistrySettings, architecture: &str) -> Result<LayerRules> {
+    pub fn resolve(&self, registry: &RegistrySettings, platform: &Platform) -> Result<LayerRules> {
         let previous = self.previous.as_ref().map(|source| {
-            let plan = source.open(registry, architecture);
+            let plan = source.open(registry, platform);
             plan.with_context(|| format!("--previous {source}"))
         });
         Ok(LayerRules {

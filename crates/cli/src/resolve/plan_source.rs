@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result};
 use layering::Plan;
-use oci::ReferenceError;
+use oci::{Platform, ReferenceError};
 
 use crate::files;
 use crate::resolve::plan_label;
@@ -50,12 +50,12 @@ impl From<PathBuf> for PlanSource {
 }
 
 impl PlanSource {
-    /// Reads the plan; of an image for several platforms, that for `architecture`.
+    /// Reads the plan; of an image for several platforms, that for `platform`.
     ///
     /// # Errors
     ///
     /// It is not there, or is neither a plan nor an image that carries one.
-    pub fn open(&self, registry: &RegistrySettings, architecture: &str) -> Result<Plan> {
+    pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<Plan> {
         match &self.image {
             ImageSource::Archive(file) if is_plan(file)? => {
                 let text = String::from_utf8(files::read_input(file)?);
@@ -64,9 +64,9 @@ impl PlanSource {
             // What `skopeo copy dir oci:` and `stream --format oci` write.
             ImageSource::Archive(file) if file.is_dir() => {
                 let layout = ImageSource::Layout(file.clone(), None);
-                plan_label::of_image(&layout.open(registry, architecture)?)
+                plan_label::of_image(&layout.open(registry, platform)?)
             }
-            image => plan_label::of_image(&image.open(registry, architecture)?),
+            image => plan_label::of_image(&image.open(registry, platform)?),
         }
     }
 }

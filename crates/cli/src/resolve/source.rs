@@ -41,21 +41,20 @@ impl FromStr for ImageSource {
 }
 
 impl ImageSource {
-    /// Opens the image; of one for several platforms, the image for `architecture`.
+    /// Opens the image; of one for several platforms, the image for `platform`.
     ///
     /// # Errors
     ///
     /// It is not there, or cannot be read.
-    pub fn open(&self, registry: &RegistrySettings, architecture: &str) -> Result<BaseImage> {
-        let platform = Platform::linux(architecture);
+    pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<BaseImage> {
         Ok(match self {
             Self::Archive(file) => BaseImage::open(file)?,
             Self::Layout(directory, Some(tag)) => match directory_with_colon(directory, tag) {
-                Some(whole) => open_layout(&whole, None, &platform)?,
-                None => open_layout(directory, Some(tag), &platform)?,
+                Some(whole) => open_layout(&whole, None, platform)?,
+                None => open_layout(directory, Some(tag), platform)?,
             },
-            Self::Layout(directory, None) => open_layout(directory, None, &platform)?,
-            Self::Registry(reference) => of_registry(reference, registry, &platform)
+            Self::Layout(directory, None) => open_layout(directory, None, platform)?,
+            Self::Registry(reference) => of_registry(reference, registry, platform)
                 .with_context(|| format!("cannot use the image {reference}"))?,
         })
     }
@@ -90,11 +89,10 @@ fn of_registry(
         bail!("the registry does not have it");
     };
     if matches!(manifest.document, Document::Index { .. }) {
-        let architecture = &platform.architecture;
         let digest = manifest
             .for_platform(platform)
             .map(|ours| ours.digest)
-            .with_context(|| format!("it has no image for linux/{architecture}"))?;
+            .with_context(|| format!("it has no image for {platform}"))?;
         manifest = repository
             .manifest(&digest.to_string())?
             .with_context(|| format!("the registry does not have its image {digest}"))?;

@@ -85,6 +85,11 @@ impl SubjectSettings {
         Ok(Subject::Packages(packages))
     }
 
+    /// Whether an option that only an image of packages follows was given.
+    pub fn is_given(&self, option: &str) -> bool {
+        self.package_options.iter().any(|given| given == option)
+    }
+
     fn refuse_package_options(&self, what: &str) -> Result<(), UsageError> {
         match self.package_options.first() {
             None => Ok(()),

@@ -10,6 +10,7 @@ use image::timestamp::Timestamp;
 use image::{Compression, Image, Layer, LayerTable, Root};
 use nix_compat::StorePath;
 use nix_compat::tree::{TreeError, Trees, Visit};
+use oci::Platform;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -46,7 +47,7 @@ pub(crate) fn load(engine: &Engine) -> (Result<Loaded, Error>, Vec<String>) {
     let file = directory.path().join("layer.tar");
     fs::write(&file, vec![0; 1 << 20]).unwrap();
     let image = Image {
-        architecture: "amd64".to_owned(),
+        platform: Platform::linux("amd64"),
         config: json!({}),
         created: Timestamp::parse("@1", Timestamp::now()).unwrap(),
         rules: TarRules {

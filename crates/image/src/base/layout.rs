@@ -71,11 +71,8 @@ impl LayoutBlobs {
             other.is_some_and(|other| platform.matches(other))
         };
         all.find(is_ours).cloned().ok_or_else(|| {
-            let Platform {
-                os, architecture, ..
-            } = platform;
             self.wrong(format!(
-                "it has several images, and which is meant is not clear: none is for {os}/{architecture}; \
+                "it has several images, and which is meant is not clear: none is for {platform}; \
                  name one by its tag"
             ))
         })

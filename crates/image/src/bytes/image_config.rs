@@ -13,6 +13,8 @@ use crate::recipe::{Image, Layer};
 struct Config<'a> {
     created: &'a str,
     architecture: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    variant: Option<&'a str>,
     os: &'a str,
     config: &'a Value,
     rootfs: RootFs,
@@ -54,7 +56,8 @@ pub fn config_text(image: &Image, diff_ids: &[Digest]) -> Result<Vec<u8>, Error>
     };
     let config = Config {
         created: &created,
-        architecture: &image.architecture,
+        architecture: &image.platform.architecture,
+        variant: image.platform.variant.as_deref(),
         os: "linux",
         config: &image.finished_config(),
         rootfs: RootFs {

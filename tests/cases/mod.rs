@@ -1,0 +1,3 @@
+//! Situations that users and attackers met, one test each, named after where it was told.
+
+mod settings;
