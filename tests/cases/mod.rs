@@ -1,3 +1,4 @@
 //! Situations that users and attackers met, one test each, named after where it was told.
 
+mod carried_plans;
 mod settings;

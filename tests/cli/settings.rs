@@ -59,14 +59,7 @@ fn image(archive: &[u8]) -> (Value, String) {
         serde_json::from_str(&text).unwrap()
     };
     let manifest = read("manifest.json");
-    let mut config = read(manifest[0]["Config"].as_str().unwrap());
-    let fields = config["config"].as_object_mut().unwrap();
-    if let Some(labels) = fields.get_mut("Labels").and_then(Value::as_object_mut) {
-        labels.remove("io.github.stream-layered.plan");
-        if labels.is_empty() {
-            fields.remove("Labels");
-        }
-    }
+    let config = read(manifest[0]["Config"].as_str().unwrap());
     (
         config,
         manifest[0]["RepoTags"][0].as_str().unwrap().to_owned(),

@@ -207,6 +207,12 @@ impl LoadedImage<'_> {
         }
     }
 
+    /// Saves the image to a file.
+    pub fn save(&self, archive: &Path) {
+        let mut save = self.engine.command(&["save", "-o"]);
+        text(save.arg(archive).arg(&self.reference));
+    }
+
     /// What the engine knows of the image.
     pub fn inspect(&self) -> Value {
         let list = self.ask(&["image", "inspect"]);

@@ -40,6 +40,8 @@ pub struct NixImage {
     pub rules: TarRules,
     /// Annotations of the image's manifest, for formats that have them. Ours alone.
     pub annotations: BTreeMap<String, String>,
+    /// What the image carries of the plan of its layers. Ours alone.
+    pub plan_text: Option<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -95,6 +97,7 @@ struct Raw {
     gname: String,
     #[serde(default)]
     annotations: BTreeMap<String, String>,
+    plan_text: Option<String>,
 }
 
 /// What our Nix side adds for each of the store layers.
@@ -147,6 +150,7 @@ impl NixImage {
             customisation_layer: raw.customisation_layer,
             repo_tag: raw.repo_tag,
             annotations: raw.annotations,
+            plan_text: raw.plan_text,
         })
     }
 
@@ -184,6 +188,7 @@ impl NixImage {
                 diff_id,
             },
             repo_tags: vec![self.repo_tag],
+            plan_text: self.plan_text,
         })
     }
 }

@@ -31,6 +31,8 @@ pub struct Image {
     pub root: Root,
     /// Names of the image, `REPOSITORY:TAG`.
     pub repo_tags: Vec<String>,
+    /// What the image carries of the plan of its layers: the history says it of the root's layer.
+    pub plan_text: Option<String>,
 }
 
 /// A layer of store paths.
@@ -88,6 +90,7 @@ impl Image {
             store_layers,
             root: Root::Links(RootLinks::default()),
             repo_tags: Vec::new(),
+            plan_text: None,
         }
     }
 

@@ -80,6 +80,20 @@ impl History {
         self.releases
     }
 
+    /// A history of so many releases, with these changes by package.
+    pub(crate) fn of(releases: u32, mut changes: BTreeMap<String, u32>) -> Self {
+        let releases = releases.min(MOST_RELEASES);
+        for count in changes.values_mut() {
+            *count = (*count).min(releases);
+        }
+        Self { releases, changes }
+    }
+
+    /// In how many of them each package changed by itself; those that never did are left out.
+    pub(crate) fn all_changes(&self) -> &BTreeMap<String, u32> {
+        &self.changes
+    }
+
     /// In how many of them a package changed by itself.
     pub(crate) fn changes(&self, package: &str) -> u32 {
         self.changes.get(package).copied().unwrap_or(0)
@@ -92,12 +106,12 @@ impl History {
         if object.get("version")?.as_u64()? != VERSION {
             return None;
         }
-        let releases = number(object.get("releases")?)?.min(MOST_RELEASES);
+        let releases = number(object.get("releases")?)?;
         let changes = object.get("changes")?.as_object()?;
         let changes = changes
             .iter()
-            .map(|(package, count)| Some((package.clone(), number(count)?.min(releases))))
-            .collect::<Option<BTreeMap<_, _>>>()?;
-        Some(Self { releases, changes })
+            .map(|(package, count)| Some((package.clone(), number(count)?)))
+            .collect::<Option<_>>()?;
+        Some(Self::of(releases, changes))
     }
 }

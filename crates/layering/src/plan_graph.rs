@@ -49,6 +49,16 @@ impl PlanGraph {
         }
     }
 
+    /// A graph of these sizes and references. `None` if a reference leads to no path, or a path needs
+    /// itself.
+    pub(crate) fn of(paths: Vec<(u64, Vec<u32>)>) -> Option<Self> {
+        let (sizes, references): (Vec<u64>, Vec<Vec<u32>>) = paths.into_iter().unzip();
+        let graph = Self { sizes, references };
+        let mut all = graph.references.iter().flatten();
+        let in_bounds = all.all(|&reference| (reference as usize) < graph.sizes.len());
+        (in_bounds && graph.dependencies_first().is_some()).then_some(graph)
+    }
+
     /// The NAR size of each path, in bytes.
     pub fn sizes(&self) -> &[u64] {
         &self.sizes
@@ -86,20 +96,13 @@ impl PlanGraph {
     /// Reads the JSON for a plan of this many paths.
     pub fn from_json(value: &Value, paths: usize) -> Option<Self> {
         let texts = value.as_array().filter(|texts| texts.len() == paths)?;
-        let mut graph = Self {
-            sizes: Vec::with_capacity(paths),
-            references: Vec::with_capacity(paths),
-        };
-        for text in texts {
+        let path = |text: &Value| {
             let mut numbers = text.as_str()?.split(' ');
-            graph.sizes.push(numbers.next()?.parse().ok()?);
-            let references = numbers.map(|number| {
-                let number: u32 = number.parse().ok()?;
-                ((number as usize) < paths).then_some(number)
-            });
-            graph.references.push(references.collect::<Option<_>>()?);
-        }
-        graph.dependencies_first().is_some().then_some(graph)
+            let size = numbers.next()?.parse().ok()?;
+            let references = numbers.map(|number| number.parse().ok());
+            Some((size, references.collect::<Option<_>>()?))
+        };
+        Self::of(texts.iter().map(path).collect::<Option<_>>()?)
     }
 }
 

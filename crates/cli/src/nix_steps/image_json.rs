@@ -15,7 +15,6 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::{self, Attributes};
 use super::digests::{self, DigestText, FileAttributes, KnownLayer};
-use crate::resolve::plan_label;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,7 +60,7 @@ pub fn run() -> Result<()> {
     };
     let mut conf = json!({
         "architecture": base.architecture,
-        "config": with_plan(base.config, &plan)?,
+        "config": base.config,
         "os": base.os,
         "store_dir": values.store_dir,
         "from_image": values.from_image,
@@ -78,6 +77,9 @@ pub fn run() -> Result<()> {
     if let Some(digests) = digests {
         conf["store_layer_digests"] = serde_json::to_value(digests)?;
     }
+    if let Some(text) = plan.to_text() {
+        conf["plan_text"] = text.into();
+    }
     if !values.annotations.is_empty() {
         conf["annotations"] = values.annotations.into();
     }
@@ -86,25 +88,6 @@ pub fn run() -> Result<()> {
 
 fn texts(paths: &[StorePath]) -> Vec<String> {
     paths.iter().map(|path| path.as_str().to_owned()).collect()
-}
-
-/// The image's `config`, with the plan as a label if the image carries one.
-fn with_plan(mut config: Value, plan: &Plan) -> Result<Value> {
-    if let Some(label) = plan_label::label(plan)? {
-        if config.is_null() {
-            config = json!({});
-        }
-        let labels = config
-            .as_object_mut()
-            .context("`config` is not an attribute set")?
-            .entry("Labels")
-            .or_insert_with(|| json!({}));
-        let labels = labels
-            .as_object_mut()
-            .context("`config.Labels` is not an attribute set")?;
-        labels.insert(plan_label::LABEL.to_owned(), label.into());
-    }
-    Ok(config)
 }
 
 fn from_file<T: DeserializeOwned>(file: &Path) -> Result<T> {

@@ -11,11 +11,11 @@ use image::{Image, Root, StoreLayer};
 use nix_compat::{NarHash, StorePath};
 use oci::reference::{DEFAULT_TAG, check_name};
 
+use crate::resolve::image_name;
 use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::plan::{self, Planned};
 use crate::resolve::store::Store;
 use crate::resolve::subject::Subject;
-use crate::resolve::{image_name, plan_label};
 use crate::{files, platform};
 
 /// An image, and where its store paths are read from.
@@ -89,19 +89,18 @@ impl ResolvedImage {
             Planned::of_packages(settings, paths, &store, base.as_ref())?;
         let root = store.link(&closure.roots)?;
         let warnings = root.left_out().iter().map(ToString::to_string).collect();
-        let label = plan_label::label(&plan)?.map(|text| (plan_label::LABEL.to_owned(), text));
-        let labels: Vec<(String, String)> = label.into_iter().collect();
         let default_name = image_name::of_packages(&closure.roots);
         let mtime = Timestamp::parse(&settings.mtime, now).context("--mtime")?;
         let image = Image {
             platform,
-            config: settings.config.resolve(&root, base.as_ref(), &labels)?,
+            config: settings.config.resolve(&root, base.as_ref())?,
             created: Timestamp::parse(&settings.created, now).context("--created")?,
             rules: TarRules {
                 mtime: mtime.seconds(),
                 owner: settings.owner.clone(),
             },
             base,
+            plan_text: plan.to_text(),
             store_layers: plan
                 .layers
                 .into_iter()

@@ -34,19 +34,13 @@ pub struct ConfigSettings {
 }
 
 impl ConfigSettings {
-    /// The `config` of an image with this root and base. `labels` are added to its own; a label
-    /// that was given explicitly wins.
+    /// The `config` of an image with this root and base.
     ///
     /// # Errors
     ///
     /// The JSON has another form, or the image has no command and `root` does not say which of its
     /// programs is meant.
-    pub fn resolve(
-        &self,
-        root: &RootLinks,
-        base: Option<&BaseImage>,
-        labels: &[(String, String)],
-    ) -> Result<Value> {
+    pub fn resolve(&self, root: &RootLinks, base: Option<&BaseImage>) -> Result<Value> {
         let mut config = self.given_json()?;
         if let Some(entrypoint) = &self.entrypoint {
             config.insert("Entrypoint".to_owned(), json!(entrypoint));
@@ -65,7 +59,7 @@ impl ConfigSettings {
             let own: Vec<String> = own.map(str::to_owned).collect();
             config.insert("Env".to_owned(), merge_env(&own, &self.env).into());
         }
-        for (name, value) in labels.iter().chain(&self.labels) {
+        for (name, value) in &self.labels {
             insert(&mut config, "Labels", name, value.as_str().into())?;
         }
         for port in &self.ports {

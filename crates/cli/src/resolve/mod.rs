@@ -3,6 +3,7 @@
 //! same ones.
 
 pub mod base;
+pub mod carried_plan;
 pub mod closure;
 pub mod config_values;
 pub mod image;
@@ -11,7 +12,6 @@ pub mod image_name;
 pub mod image_settings;
 pub mod layer_table;
 pub mod plan;
-pub mod plan_label;
 pub mod plan_request;
 pub mod plan_source;
 pub mod registry_client;

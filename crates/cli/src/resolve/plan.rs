@@ -12,9 +12,9 @@ use oci::Platform;
 
 use crate::files;
 use crate::platform;
+use crate::resolve::carried_plan;
 use crate::resolve::closure::RootedClosure;
 use crate::resolve::image_settings::ImageSettings;
-use crate::resolve::plan_label;
 use crate::resolve::store::Store;
 use crate::resolve::subject::Subject;
 use crate::usage::UsageError;
@@ -81,7 +81,10 @@ impl Planned {
         let closure = Closure::new(infos).context("the closure is incomplete")?;
         let reason = Reason::Other("configuration".to_owned());
         let mut plan = Plan::of_layers(&closure, &layers, &reason);
-        plan_label::add_label(&mut plan, conf.config.get("Labels"));
+        match &conf.plan_text {
+            Some(text) => plan.add_text(text),
+            None => carried_plan::add_label(&mut plan, conf.config.get("Labels")),
+        }
         Ok(Self {
             closure: RootedClosure::of(closure),
             request: None,

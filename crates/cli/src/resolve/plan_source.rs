@@ -11,7 +11,7 @@ use layering::Plan;
 use oci::{Platform, ReferenceError};
 
 use crate::files;
-use crate::resolve::plan_label;
+use crate::resolve::carried_plan;
 use crate::resolve::registry_client::RegistrySettings;
 use crate::resolve::source::ImageSource;
 
@@ -64,9 +64,9 @@ impl PlanSource {
             // What `skopeo copy dir oci:` and `stream --format oci` write.
             ImageSource::Archive(file) if file.is_dir() => {
                 let layout = ImageSource::Layout(file.clone(), None);
-                plan_label::of_image(&layout.open(registry, platform)?)
+                carried_plan::of_image(&layout.open(registry, platform)?)
             }
-            image => plan_label::of_image(&image.open(registry, platform)?),
+            image => carried_plan::of_image(&image.open(registry, platform)?),
         }
     }
 }

@@ -62,6 +62,7 @@ pub(crate) fn load(engine: &Engine) -> (Result<Loaded, Error>, Vec<String>) {
             diff_id: None,
         },
         repo_tags: vec!["app:1".to_owned()],
+        plan_text: None,
     };
     let options = Options {
         jobs: NonZeroUsize::MIN,

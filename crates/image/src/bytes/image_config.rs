@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::python_json;
 use crate::error::Error;
-use crate::recipe::{Image, Layer};
+use crate::recipe::{Image, Layer, OwnLayer};
 
 #[derive(Serialize)]
 struct Config<'a> {
@@ -31,6 +31,11 @@ struct RootFs {
 #[derive(Serialize)]
 struct History<'a> {
     created: &'a str,
+    // Not in nixpkgs' images. The history is the place that survives every copy: engines and registries
+    // keep it, and so does skopeo where it writes a configuration of another form, unlike unknown
+    // fields. Labels survive as well, but containerd refuses containers with long ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    created_by: Option<&'a str>,
     comment: String,
 }
 
@@ -50,8 +55,13 @@ struct Manifest<'a> {
 pub fn config_text(image: &Image, diff_ids: &[Digest]) -> Result<Vec<u8>, Error> {
     let created = image.created.python_text();
     let layers = image.layers();
+    let plan_text = |layer: &Layer<'_>| match layer {
+        Layer::Own(OwnLayer::Root(_)) => image.plan_text.as_deref(),
+        Layer::Own(OwnLayer::Store(_)) | Layer::Base(..) => None,
+    };
     let history = |layer: &Layer<'_>| History {
         created: &created,
+        created_by: plan_text(layer),
         comment: format!("store paths: {}", python_list(&layer.history_names())),
     };
     let config = Config {

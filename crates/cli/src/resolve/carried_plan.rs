@@ -1,41 +1,19 @@
 //! The plan that an image carries, so that the next release can be planned after the image alone.
 //!
-//! Which store paths are in which layer is in the `history` of every image that this program or
-//! nixpkgs made, one comment for each layer. The rest of a plan is in a label, if the plan has a
-//! history of changes.
+//! Which store paths are in which layer is in the `history` of every image that stream-layered or
+//! nixpkgs made, one comment for each layer. The rest of a plan is a short text (see
+//! [`Plan::to_text`]) in the entry of the root's layer, under `created_by`, if the plan has a history of
+//! changes. Images of version 0.1 have it as JSON in a label instead, which containerd refuses to run
+//! where it is long.
 
 use anyhow::{Result, ensure};
 use image::base::BaseImage;
-use layering::{History, Plan, PlanGraph, Reason};
+use layering::{History, PLAN_TEXT_PREFIX, Plan, PlanGraph, Reason};
 use nix_compat::StoreDir;
 use serde_json::{Value, json};
 
-/// The label: the JSON of a plan without its layers.
-pub const LABEL: &str = "io.github.stream-layered.plan";
-
-/// Longest label, in bytes. A longer one leaves out the graph, which only explains differences.
-const MAX_LABEL: usize = 64 * 1024;
-
-/// The label for an image with this plan; none if the plan has no history.
-pub fn label(plan: &Plan) -> Result<Option<String>> {
-    if plan.history.is_none() || plan.layers.is_empty() {
-        return Ok(None);
-    }
-    let reasons = plan.layers.iter().map(|layer| layer.reason.to_string());
-    let chances = plan.layers.iter().map(|layer| layer.chance_per_mille);
-    let mut label = json!({
-        "history": plan.history,
-        "reasons": reasons.collect::<Vec<_>>(),
-        "chances": chances.collect::<Vec<_>>(),
-        "graph": plan.graph,
-    });
-    let text = serde_json::to_string(&label)?;
-    if text.len() <= MAX_LABEL {
-        return Ok(Some(text));
-    }
-    label["graph"].take();
-    Ok(Some(serde_json::to_string(&label)?))
-}
+/// The label that images of version 0.1 have: the JSON of a plan without its layers.
+const LABEL: &str = "io.github.stream-layered.plan";
 
 /// The plan of an image.
 ///
@@ -59,7 +37,13 @@ pub fn of_image(image: &BaseImage) -> Result<Plan> {
          made, or a plan"
     );
     let mut plan = Plan::from_value(json!({ "layers": layers }))?;
-    add_label(&mut plan, image.config.pointer("/config/Labels"));
+    let texts = entries
+        .iter()
+        .filter_map(|entry| entry.get("created_by")?.as_str());
+    match texts.rev().find(|text| text.starts_with(PLAN_TEXT_PREFIX)) {
+        Some(text) => plan.add_text(text),
+        None => add_label(&mut plan, image.config.pointer("/config/Labels")),
+    }
     Ok(plan)
 }
 
