@@ -297,7 +297,11 @@ fn what_cannot_be_a_store_is_said() {
     let path = "/nix/store/h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0";
     for (stores, code, expected) in [
         (&[url.as_str()][..], 1, "nix-cache-info"),
-        (&["ssh://host"], 1, "ssh://host"),
+        (
+            &["ssh://host"],
+            2,
+            "--store ssh://host: a store of the kind ssh://",
+        ),
         (&["local", &url], 2, "--store local"),
         (&["/", "/"], 2, "more than once"),
     ] {

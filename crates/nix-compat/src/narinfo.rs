@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::content_address::ContentAddress;
 use crate::nixhash::{NarHash, ParseHashError};
 use crate::path_info::PathInfo;
+use crate::shown::shown;
 use crate::signature::{ParseKeyError, PublicKey, Signature, fingerprint};
 use crate::store_path::{ParseStorePathError, StoreDir, StorePath};
 
@@ -17,7 +19,7 @@ pub struct NarInfo {
     /// The derivation that the path was built from; not covered by signatures.
     pub deriver: Option<StorePath>,
     /// How the path follows from its content, where it does (`fixed:r:sha256:…`); not covered by
-    /// signatures.
+    /// signatures. See [`NarInfo::proof`].
     pub ca: Option<String>,
     /// Signatures, in the order of the file.
     pub signatures: Vec<Signature>,
@@ -43,7 +45,8 @@ pub struct NarFile {
     pub url: String,
     /// How it is compressed.
     pub compression: Compression,
-    /// SHA-256 of the file as it is kept, compressed.
+    /// SHA-256 of the file as it is kept, compressed. Nobody signs it, and caches that compress anew
+    /// what they copy may leave another's here: Nix does not look at it, nor at the size.
     pub hash: Option<NarHash>,
     /// Length of the file as it is kept, in bytes.
     pub size: Option<u64>,
@@ -71,12 +74,15 @@ pub enum NarInfoError {
     /// The last line does not end.
     #[error("it is cut off: the last line does not end")]
     CutOff,
-    /// A field that must be there once.
+    /// A field that must be there.
     #[error("it has no `{0}`")]
     Missing(&'static str),
     /// A field that must be there only once.
     #[error("it has more than one `{0}`")]
     Repeated(&'static str),
+    /// A priority that is none.
+    #[error("`Priority: {0}` is not a whole number")]
+    Priority(String),
     /// A number that is none, or that cannot be.
     #[error("`{field}: {text}` is not a possible size in bytes")]
     Size {
@@ -110,11 +116,6 @@ pub enum NarInfoError {
     /// A signature that is none.
     #[error("`Sig`")]
     Signature(#[from] ParseKeyError),
-    /// A NAR without compression whose file is said to be another.
-    #[error(
-        "the NAR is not compressed, but `FileHash` or `FileSize` is not its `NarHash` or `NarSize`"
-    )]
-    File,
 }
 
 impl NarInfo {
@@ -156,11 +157,14 @@ impl NarInfo {
         let path = path.required(|text| parse_path("StorePath", text, |t| store_dir.parse(t)))?;
         let nar_hash = nar_hash.required(|text| parse_hash("NarHash", text))?;
         let nar_size = nar_size.required(|text| parse_size("NarSize", text))?;
-        let mut references = references.required(|text| {
-            text.split_ascii_whitespace()
-                .map(|name| parse_path("References", name, |t| store_dir.parse_base_name(t)))
-                .collect::<Result<Vec<_>, _>>()
-        })?;
+        // nix-serve, and what descends from it, leaves out the line of a path without any.
+        let mut references = references
+            .optional(|text| {
+                text.split_ascii_whitespace()
+                    .map(|name| parse_path("References", name, |t| store_dir.parse_base_name(t)))
+                    .collect::<Result<Vec<_>, _>>()
+            })?
+            .unwrap_or_default();
         references.sort();
         references.dedup();
         let file = NarFile {
@@ -172,12 +176,6 @@ impl NarInfo {
             hash: file_hash.optional(|text| parse_hash("FileHash", text))?,
             size: file_size.optional(|text| parse_size("FileSize", text))?,
         };
-        if file.compression == Compression::None
-            && (file.hash.is_some_and(|hash| hash != nar_hash)
-                || file.size.is_some_and(|size| size != nar_size))
-        {
-            return Err(NarInfoError::File);
-        }
         Ok(Self {
             signed: Signed {
                 path,
@@ -195,6 +193,21 @@ impl NarInfo {
             ca: ca.optional(|text| Ok(text.to_owned()))?,
             signatures,
         })
+    }
+
+    /// The content address that proves the path without a signature: the path's name follows from it
+    /// and the references. What is left to check is the NAR, see [`ContentAddress::check`].
+    pub fn proof(&self, store_dir: &StoreDir) -> Option<ContentAddress> {
+        let Signed {
+            path,
+            nar_hash,
+            references,
+            ..
+        } = &self.signed;
+        let address = ContentAddress::parse(self.ca.as_deref()?)?;
+        let fits = address.fits(nar_hash, path, references)
+            && address.store_path(store_dir, path, references).as_ref() == Some(path);
+        fits.then_some(address)
     }
 
     /// The first of the keys that signed this.
@@ -274,7 +287,7 @@ impl Compression {
             "gzip" => Self::Gzip,
             "bzip2" => Self::Bzip2,
             "br" => Self::Brotli,
-            _ => return Err(NarInfoError::Compression(short(text))),
+            _ => return Err(NarInfoError::Compression(shown(text))),
         })
     }
 }
@@ -322,10 +335,9 @@ impl CacheInfo {
                     })?;
                 }
                 "Priority" => {
-                    let priority = value.parse().map_err(|_| NarInfoError::Size {
-                        field: "Priority",
-                        text: short(value),
-                    })?;
+                    let priority = value
+                        .parse()
+                        .map_err(|_| NarInfoError::Priority(shown(value)))?;
                     info.priority = Some(priority);
                 }
                 _ => {}
@@ -409,10 +421,10 @@ fn parse_hash(field: &'static str, text: &str) -> Result<NarHash, NarInfoError> 
 fn parse_size(field: &'static str, text: &str) -> Result<u64, NarInfoError> {
     text.parse()
         .ok()
-        .filter(|&size| size > 0 && text.bytes().all(|b| b.is_ascii_digit()))
+        .filter(|&size| size > 0)
         .ok_or_else(|| NarInfoError::Size {
             field,
-            text: short(text),
+            text: shown(text),
         })
 }
 
@@ -430,10 +442,6 @@ fn parse_url(text: &str) -> Result<String, NarInfoError> {
     if printable && inside {
         Ok(text.to_owned())
     } else {
-        Err(NarInfoError::Url(short(text)))
+        Err(NarInfoError::Url(shown(text)))
     }
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(200).collect()
 }

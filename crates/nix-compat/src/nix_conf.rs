@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::shown::shown;
+
 /// The settings of one or more files, in the order in which they were read: the later holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NixConf {
@@ -60,7 +62,7 @@ impl NixConf {
                 _ => {
                     return Err(E::from(NixConfError {
                         line: number + 1,
-                        text: whole.chars().take(200).collect(),
+                        text: shown(whole),
                     }));
                 }
             }

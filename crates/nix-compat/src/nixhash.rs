@@ -5,6 +5,7 @@ use std::fmt;
 use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
 
 use crate::nixbase32;
+use crate::shown::shown;
 
 /// The SHA-256 of a store path's NAR serialisation: it fixes the content of the path.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,7 +39,7 @@ impl NarHash {
         digest
             .and_then(|bytes| bytes.try_into().ok())
             .map(Self)
-            .ok_or_else(|| ParseHashError(text.chars().take(100).collect()))
+            .ok_or_else(|| ParseHashError(shown(text)))
     }
 }
 

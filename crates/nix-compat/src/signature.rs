@@ -7,6 +7,7 @@ use data_encoding::BASE64;
 use ed25519_dalek::VerifyingKey;
 
 use crate::nixhash::NarHash;
+use crate::shown::shown;
 use crate::store_path::StorePath;
 
 /// The key of cache.nixos.org, which Nix trusts by default.
@@ -120,7 +121,7 @@ fn parse<const N: usize>(
         })
         .ok_or_else(|| ParseKeyError {
             name: match text.split_once(':').map_or(text, |(name, _)| name) {
-                name if name.chars().count() <= MAX_NAME => name.to_owned(),
+                name if name.chars().count() <= MAX_NAME => shown(name),
                 _ => "…".to_owned(),
             },
             what,

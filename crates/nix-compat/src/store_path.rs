@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::shown::shown;
+
 /// Length of the hash part of a store path's base name, in characters.
 const HASH_LEN: usize = 32;
 
@@ -221,15 +223,6 @@ fn check_base_name(base_name: &str) -> Result<(), ParseStorePathError> {
         return Err(Name(error_text()));
     }
     Ok(())
-}
-
-/// Hostile text may be long: an error shows the start of it.
-fn shown(text: &str) -> String {
-    const MOST: usize = 300;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
 }
 
 #[cfg(test)]

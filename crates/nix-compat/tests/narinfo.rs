@@ -110,6 +110,40 @@ fn signatures_of_nix() {
     assert!(parse(&both).unwrap().signed_by(&keys).is_some());
 }
 
+/// nix-serve writes the line only for a path that refers to something:
+/// <https://github.com/edolstra/nix-serve>.
+#[test]
+fn nix_serve_omits_references() {
+    let key = PublicKey::parse(KEY).unwrap();
+    let info = parse(&BASE.replace("References: \n", "")).unwrap();
+    assert_eq!(info.signed.references, []);
+    assert!(info.signed_by(&[key.clone()]).is_some());
+    // Where references were left out, the signature does not hold.
+    let references = LIBGCC.lines().find(|line| line.starts_with("References"));
+    let info = parse(&LIBGCC.replace(&format!("{}\n", references.unwrap()), "")).unwrap();
+    assert!(info.signed_by(&[key]).is_none());
+}
+
+#[test]
+fn errors_show_no_control_characters() {
+    let bad = "\x1b]0;title\x07\u{202e}";
+    for (from, to) in [
+        ("StorePath: ", format!("StorePath: {bad}")),
+        ("References: ", format!("References: {bad}")),
+        ("URL: ", format!("URL: {bad}")),
+        ("Compression: ", format!("Compression: {bad}")),
+        ("NarSize: ", format!("NarSize: {bad}")),
+        ("NarHash: ", format!("NarHash: {bad}")),
+        ("Deriver: ", format!("Deriver: {bad}")),
+        ("URL: ", format!("URL: {}:", "x".repeat(100_000))),
+        ("StorePath: ", format!("StorePath: {}", "x".repeat(100_000))),
+    ] {
+        let error = parse(&LIBGCC.replace(from, &to)).unwrap_err();
+        assert!(!error.chars().any(char::is_control), "{error:?}");
+        assert!(error.len() < 1000, "{}", error.len());
+    }
+}
+
 #[test]
 fn keys_that_are_none() {
     for text in [
@@ -134,7 +168,6 @@ fn narinfos_that_no_cache_should_serve() {
         ("Compression: zstd", "Compression: lzip", "lzip"),
         ("NarSize: 133736", "NarSize: 0", "not a possible size"),
         ("NarSize: 133736", "NarSize: -1", "not a possible size"),
-        ("NarSize: 133736", "NarSize: +1", "not a possible size"),
         (
             "NarSize: 133736",
             "NarSize: 99999999999999999999",
@@ -175,8 +208,6 @@ fn narinfos_that_no_cache_should_serve() {
     }
     assert!(parse("").unwrap_err().contains("has no"));
     assert!(parse(LIBGCC.trim_end()).unwrap_err().contains("cut off"));
-    let plain = LIBGCC.replace("Compression: zstd", "Compression: none");
-    assert!(parse(&plain).unwrap_err().contains("not compressed"));
 }
 
 #[test]
@@ -197,6 +228,8 @@ fn what_a_cache_says_of_itself() {
     for text in ["StoreDir: store\n", "Priority: high\n", "<html>\n"] {
         assert!(CacheInfo::parse(text).is_err(), "{text}");
     }
+    let error = CacheInfo::parse("Priority: abc\n").unwrap_err().to_string();
+    assert_eq!(error, "`Priority: abc` is not a whole number");
 }
 
 proptest! {

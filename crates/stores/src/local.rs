@@ -20,6 +20,8 @@ const MAX_LINKS: usize = 40;
 pub struct LocalStore {
     root: PathBuf,
     store_dir: StoreDir,
+    /// Where Nix keeps its state.
+    state: PathBuf,
     files: StoreFiles,
 }
 
@@ -64,8 +66,21 @@ impl LocalStore {
         Self {
             root: root.to_owned(),
             store_dir: StoreDir::default(),
+            state: root.join("nix/var/nix"),
             files: StoreFiles::below(root),
         }
+    }
+
+    /// The store whose paths are in another directory than `/nix/store`, below this store's root.
+    #[must_use]
+    pub fn with_store_dir(self, store_dir: StoreDir) -> Self {
+        Self { store_dir, ..self }
+    }
+
+    /// The store whose database is `state/db/db.sqlite`.
+    #[must_use]
+    pub fn with_state(self, state: PathBuf) -> Self {
+        Self { state, ..self }
     }
 
     /// See [`StoreFiles::with_case_hack`].
@@ -117,7 +132,7 @@ impl LocalStore {
     }
 
     fn database(&self) -> PathBuf {
-        self.root.join("nix/var/nix/db/db.sqlite")
+        self.state.join("db/db.sqlite")
     }
 
     /// The store path that a path of the command line means: itself, the store path that it lies
@@ -133,7 +148,7 @@ impl LocalStore {
         };
         let mut place = std::path::absolute(path).map_err(read)?;
         for _ in 0..MAX_LINKS {
-            let inside = self.root.join("nix/store");
+            let inside = self.files.locate(Path::new(self.store_dir.as_str()));
             let logical = match place.strip_prefix(&inside) {
                 Ok(rest) if self.root != Path::new("/") => {
                     Path::new(self.store_dir.as_str()).join(rest)

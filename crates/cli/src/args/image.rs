@@ -92,8 +92,8 @@ impl Args for GivenOptions {
 pub struct StoreArgs {
     /// The store: a directory that holds nix/store, `local` for the machine's own, or a binary
     /// cache: file:///DIR, https://…, s3://BUCKET. Several caches are separated by commas, or
-    /// given one by one.
-    #[arg(long, value_name = "URL", default_value = "local")]
+    /// given one by one. `auto` is what NIX_REMOTE names, otherwise `local`.
+    #[arg(long, value_name = "URL", default_value = "auto")]
     pub store: Vec<String>,
     /// Trust what this key signed in a binary cache, as well as the keys of Nix's own settings.
     /// @FILE reads keys from a file. Repeatable.

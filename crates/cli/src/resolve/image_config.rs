@@ -107,6 +107,7 @@ fn default_command(root: &RootLinks) -> Result<String, UsageError> {
     program
         .map(|name| format!("/bin/{name}"))
         .map_err(|candidates| {
+            let candidates: Vec<String> = candidates.iter().map(nix_compat::shown).collect();
             let what = match candidates.as_slice() {
                 [] => "no PATH has a program in bin/".to_owned(),
                 [first, second, third, fourth, ..] if candidates.len() > 4 => {

@@ -17,4 +17,5 @@ pub mod plan_source;
 pub mod registry_client;
 pub mod source;
 pub mod store;
+pub mod store_address;
 pub mod subject;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -10,9 +10,10 @@ use image::bytes::root_links::{Package, RootLinks};
 use nix_compat::signature::PublicKey;
 use nix_compat::tree::{TreeError, Trees};
 use nix_compat::{NarHash, PathInfo, StoreDir, StorePath};
-use stores::binary_cache::{Environment, Options, Trust, nix_settings};
+use stores::binary_cache::{Environment, Options, Trust, Warn, nix_settings};
 use stores::{BinaryCaches, LocalStore};
 
+use crate::resolve::store_address::{LocalPlaces, StoreAddress};
 use crate::usage::UsageError;
 
 /// Longest file with keys, in bytes.
@@ -29,7 +30,8 @@ pub enum Store {
 /// Where store paths are, as it was given.
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
-    /// `local`, a directory, or the URLs of binary caches, which may stand in one text.
+    /// `auto`, `local`, a directory, or the URLs of binary caches, which may stand in one text. See
+    /// [`StoreAddress`].
     pub urls: Vec<String>,
     /// Keys that are trusted on top of those of Nix's settings, or `@FILE`s that hold some.
     pub trusted_keys: Vec<String>,
@@ -42,12 +44,24 @@ pub struct StoreSettings {
 impl StoreSettings {
     /// What the user should know of a store that was opened with these settings.
     pub fn warning(&self, store: &Store) -> Option<String> {
-        let unsigned = !self.require_signatures && matches!(store, Store::Caches(_));
-        unsigned.then(|| {
-            "signatures are not required (--no-require-sigs): whoever controls the binary cache, or the connection to \
-             it, decides what the image contains"
-                .to_owned()
-        })
+        let Store::Caches(caches) = store else {
+            return None;
+        };
+        let trusted: Vec<&str> = caches.trusted().collect();
+        let unsigned = match (caches.requires_signatures(), self.require_signatures) {
+            (false, false) => "signatures are not required (--no-require-sigs)".to_owned(),
+            (false, true) => {
+                "signatures are not required (`require-sigs = false` in Nix's settings)".to_owned()
+            }
+            (true, _) if trusted.is_empty() => return None,
+            (true, _) => {
+                let trusted = trusted.join(", ");
+                format!("signatures are not required of {trusted} (`trusted` in the address)")
+            }
+        };
+        Some(format!(
+            "{unsigned}: whoever controls the binary cache, or the connection to it, decides what the image contains"
+        ))
     }
 }
 
@@ -59,36 +73,51 @@ impl Store {
     /// There is no such store, or a trusted key is none.
     pub fn open(settings: &StoreSettings) -> Result<Self> {
         // A list of URLs is split at its commas, but a directory's name may have some.
-        let urls: Vec<&str> = settings
+        let addresses = settings
             .urls
             .iter()
             .flat_map(|text| match text.contains("://") {
                 true => text.split(',').collect(),
                 false => vec![text.as_str()],
             })
-            .collect();
-        let is_cache = |url: &&str| url.contains("://");
-        if urls.iter().any(is_cache) {
-            if let Some(other) = urls.iter().find(|url| !is_cache(url)) {
-                let usage =
-                    format!("--store {other}: binary caches can only be combined with each other");
-                return Err(UsageError(usage).into());
-            }
-            let options = Options {
-                ca_files: settings.ca_files.clone(),
-                ..Options::new(trust(settings)?)
-            };
-            let caches = BinaryCaches::open(urls, options)?;
-            return Ok(Self::Caches(Box::new(caches)));
-        }
-        match urls.as_slice() {
-            ["local" | "auto"] => Ok(Self::Local(local_store(Path::new("/")))),
-            [root] => below(root).map(Self::Local),
-            _ => {
-                let usage = "--store: only binary caches can be given more than once";
-                Err(UsageError(usage.to_owned()).into())
+            .map(|text| StoreAddress::parse(text, &|name| std::env::var_os(name)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(UsageError)?;
+        let mut urls = Vec::new();
+        let mut local = Vec::new();
+        for address in addresses {
+            match address {
+                StoreAddress::Cache(url) => urls.push(url),
+                StoreAddress::Local(places) => local.push(places),
             }
         }
+        let usage = match (local.len(), urls.is_empty()) {
+            (1, true) => None,
+            (0, _) => None,
+            (_, true) => Some("--store: only binary caches can be given more than once".to_owned()),
+            (_, false) => {
+                let texts = settings.urls.iter();
+                let other = texts.map(String::as_str).find(|text| !text.contains("://"));
+                Some(format!(
+                    "--store {}: binary caches can only be combined with each other",
+                    other.unwrap_or_default()
+                ))
+            }
+        };
+        if let Some(usage) = usage {
+            return Err(UsageError(usage).into());
+        }
+        if let Some(places) = local.pop() {
+            return local_store(places).map(Self::Local);
+        }
+        let options = Options {
+            ca_files: settings.ca_files.clone(),
+            // While the image is made: there is nobody to give it back to.
+            warn: Warn::new(|text| _ = writeln!(io::stderr(), "warning: {text}")),
+            ..Options::new(trust(settings)?)
+        };
+        let caches = BinaryCaches::open(urls, options)?;
+        Ok(Self::Caches(Box::new(caches)))
     }
 
     /// The directory that this store's paths name.
@@ -177,32 +206,37 @@ impl Store {
     }
 }
 
-/// The store below a directory. On macOS, Nix's settings say whether names in it have the case hack.
+/// A store in the file system. On macOS, Nix's settings say whether names in it have the case hack.
 /// Elsewhere only a setting that nobody makes would give them one, so the settings are not read.
-fn local_store(root: &Path) -> LocalStore {
-    let store = LocalStore::below(root);
-    if !cfg!(target_os = "macos") {
-        return store;
+fn local_store(mut places: LocalPlaces) -> Result<LocalStore> {
+    if let Some(root) = &mut places.root {
+        *root =
+            std::path::absolute(&root).with_context(|| format!("--store {}", root.display()))?;
     }
-    let settings = nix_settings(&Environment::of_process());
-    match settings
-        .as_ref()
-        .map(|settings| settings.get("use-case-hack"))
-    {
-        Ok(Some("false")) => store.with_case_hack(false),
-        _ => store,
-    }
-}
-
-fn below(root: &str) -> Result<LocalStore> {
-    let root = std::path::absolute(root).with_context(|| format!("--store {root}"))?;
-    let store = local_store(&root);
-    if !store.locate(Path::new(store.store_dir().as_str())).is_dir() {
-        let shown = root.display();
-        let usage = format!("--store {shown}: there is no {shown}/nix/store");
+    let root = places.root.clone();
+    let store = places.store();
+    let directory = store.locate(Path::new(store.store_dir().as_str()));
+    if root.is_some() && !directory.is_dir() {
+        let usage = format!(
+            "--store {}: there is no {}",
+            root.unwrap_or_default().display(),
+            directory.display()
+        );
         return Err(UsageError(usage).into());
     }
-    Ok(store)
+    if !cfg!(target_os = "macos") {
+        return Ok(store);
+    }
+    let settings = nix_settings(&Environment::of_process());
+    Ok(
+        match settings
+            .as_ref()
+            .map(|settings| settings.get("use-case-hack"))
+        {
+            Ok(Some("false")) => store.with_case_hack(false),
+            _ => store,
+        },
+    )
 }
 
 /// The keys of Nix's settings, and those that were given.
@@ -221,7 +255,7 @@ fn trust(settings: &StoreSettings) -> Result<Trust> {
             }
         }
     }
-    trust.require_signatures = settings.require_signatures;
+    trust.require_signatures &= settings.require_signatures;
     Ok(trust)
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::shown::shown;
+
 /// A NAR that cannot be read or written: where, and why.
 #[derive(Debug)]
 pub struct NarError {
@@ -105,16 +107,5 @@ impl From<NarError> for io::Error {
             Problem::Io(error) => error,
             _ => io::Error::new(io::ErrorKind::InvalidData, error),
         }
-    }
-}
-
-/// Bytes of a hostile archive as text for an error: printable, and not too long.
-pub(super) fn shown(bytes: &[u8]) -> String {
-    const MOST: usize = 200;
-    let text = bytes[..bytes.len().min(MOST)].escape_ascii().to_string();
-    if bytes.len() > MOST {
-        format!("{text}…")
-    } else {
-        text
     }
 }

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::entry::{Entry, Node};
-use super::error::{Problem, shown};
+use super::error::Problem;
 use super::length::NarLength;
 use super::limits::Limits;
 use super::position::Position;
+use crate::shown::shown;
 
 /// What a listing says of a tree, in pre-order, siblings by the bytes of their names.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,9 @@
 //! Where in a tree a reader or writer stands. It keeps the rules for names, their order, and depth
 //! that both have.
 
-use super::error::{Problem, shown};
+use super::error::Problem;
 use super::limits::Limits;
+use crate::shown::shown;
 
 /// The path of the last entry, and the directories around it that are not closed yet.
 #[derive(Debug, Default)]

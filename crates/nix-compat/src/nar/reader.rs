@@ -3,10 +3,11 @@
 use std::io::{self, BufRead, Read};
 
 use super::entry::{Entry, Node};
-use super::error::{NarError, Problem, shown};
+use super::error::{NarError, Problem};
 use super::limits::Limits;
 use super::position::Position;
 use super::strings::{MAGIC, padding};
+use crate::shown::shown;
 
 /// Longest of the format's own words.
 const LONGEST_WORD: usize = MAGIC.len();

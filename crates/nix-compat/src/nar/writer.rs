@@ -2,10 +2,11 @@
 
 use std::io::{self, Read, Write};
 
-use super::error::{NarError, Problem, shown};
+use super::error::{NarError, Problem};
 use super::limits::Limits;
 use super::position::Position;
 use super::strings::{MAGIC, padding};
+use crate::shown::shown;
 
 /// Writes one NAR, entry by entry, in the order in which [`Reader`](super::Reader) gives them:
 /// pre-order, siblings by the bytes of their names, paths below the root, which is empty itself.

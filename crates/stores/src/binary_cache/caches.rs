@@ -1,33 +1,35 @@
 //! The caches that are asked for a path, in their order, and what they say of it.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use net::Retry;
 use nix_compat::nar::Listing;
-use nix_compat::narinfo::{CacheInfo, Compression, NarFile, Signed};
+use nix_compat::narinfo::CacheInfo;
 use nix_compat::tree::{TreeError, Trees, Visit};
 use nix_compat::{NarHash, NarInfo, PathInfo, StoreDir, StorePath};
 
-use super::checked::{Checked, Part};
-use super::decompress::decompress;
+use super::documents::{self, Limits};
 use super::environment::Environment;
-use super::error::{BinaryCacheError, FetchError};
+use super::error::{BinaryCacheError, causes};
+use super::found::{Failed, Found};
 use super::http::Client;
 use super::outline_digest::OutlineDigest;
-use super::place::{Fetched, Place};
+use super::place::Place;
 use super::trust::Trust;
-use super::unpack::{Stopped, unpack};
 use super::walk::walk;
+use super::warn::Warn;
 
 /// Longest narinfo that is read, in bytes: one with tens of thousands of references.
 const NARINFO_MOST: u64 = 4 << 20;
-/// Longest listing that is read, in bytes, before and after decompression.
-const LISTING_MOST: u64 = 32 << 20;
-/// Between the stages from the cache to the visitor.
-const BUFFER: usize = 128 << 10;
+/// Longest listing that is read, in bytes, before and after decompression: of a quarter of a million
+/// files. The NAR of a larger tree is read instead.
+const LISTING_MOST: u64 = 16 << 20;
+/// How long a small file may take.
+const DOCUMENT_TIME: Duration = Duration::from_secs(60);
 /// Paths in a closure: more than nixpkgs has in all.
 const MOST_PATHS: usize = 1_000_000;
 /// How many narinfo files of a directory are read at once.
@@ -46,6 +48,10 @@ pub struct Options {
     pub ca_files: Vec<PathBuf>,
     /// Where credentials and certificates are looked for.
     pub environment: Environment,
+    /// How long a narinfo, a listing or `nix-cache-info` may take, from its first byte on.
+    pub document_time: Duration,
+    /// What is told of caches that fail while others stand in for them.
+    pub warn: Warn,
 }
 
 impl Options {
@@ -57,6 +63,8 @@ impl Options {
             retry: Retry::default(),
             ca_files: Vec::new(),
             environment: Environment::of_process(),
+            document_time: DOCUMENT_TIME,
+            warn: Warn::default(),
         }
     }
 }
@@ -66,32 +74,26 @@ impl Options {
 pub struct BinaryCaches {
     client: Client,
     /// In the order in which they are asked.
-    caches: Vec<Place>,
+    caches: Vec<Cache>,
     store_dir: StoreDir,
     trust: Trust,
     connections: usize,
+    document_time: Duration,
+    warn: Warn,
     found: Mutex<BTreeMap<StorePath, Arc<Found>>>,
     /// Digests of the outlines that listings gave.
     pub(super) listed: Mutex<BTreeMap<StorePath, Vec<u8>>>,
 }
 
-/// A path that a cache has.
 #[derive(Debug)]
-struct Found {
-    /// Which one.
-    cache: usize,
-    signed: Signed,
-    file: NarFile,
-}
-
-impl Found {
-    fn new(cache: usize, NarInfo { signed, file, .. }: NarInfo) -> Self {
-        Self {
-            cache,
-            signed,
-            file,
-        }
-    }
+struct Cache {
+    place: Place,
+    /// Whether its paths need no signature.
+    trusted: bool,
+    /// Whether it has failed, and is only asked for what no other cache has.
+    has_failed: AtomicBool,
+    /// Whether the user was told that it fails.
+    is_told: AtomicBool,
 }
 
 impl BinaryCaches {
@@ -99,45 +101,104 @@ impl BinaryCaches {
     /// paths in the order of their priorities, a lower one first: the one that an address names
     /// (`?priority=N`), else the one that the cache has, else 0; among equals, in the order given.
     ///
+    /// A cache that cannot be reached or used is left out with a warning if there is another one. So
+    /// is one whose paths belong to another store than those of the others, as Nix does: `/nix/store`
+    /// is the one that counts.
+    ///
     /// # Errors
     ///
-    /// An address is invalid, a cache cannot be reached or is not a cache, two have different stores, or
-    /// a file with credentials cannot be read.
+    /// An address is invalid, no cache can be reached and used, or a file with credentials cannot be
+    /// read.
     pub fn open(
         urls: impl IntoIterator<Item = impl AsRef<str>>,
         options: Options,
     ) -> Result<Self, BinaryCacheError> {
+        let Options { trust, warn, .. } = options;
         let client = Client::new(
             options.connections,
             options.retry,
             &options.ca_files,
             &options.environment,
         )?;
-        let mut store_dir = None;
-        let mut caches = Vec::new();
+        let limits = Limits {
+            length: NARINFO_MOST,
+            time: options.document_time,
+        };
+        let mut opened = Vec::new();
+        let mut failed = Vec::new();
         for url in urls {
-            let (place, priority) = Place::parse(url.as_ref(), &options.environment)?;
-            let info = cache_info(&place, &client)?;
-            let expected = store_dir.get_or_insert_with(|| info.store_dir.clone());
-            if info.store_dir != *expected {
-                return Err(BinaryCacheError::StoreDir {
-                    url: place.shown().to_owned(),
-                    found: info.store_dir.to_string(),
-                    expected: expected.to_string(),
-                });
+            let (place, settings) = Place::parse(url.as_ref(), &options.environment)?;
+            for name in &settings.unknown {
+                let name = nix_compat::shown(name);
+                warn.say(&format!("{}: unknown parameter `{name}`", place.shown()));
             }
-            caches.push((priority.or(info.priority).unwrap_or(0), place));
+            match cache_info(&place, &client, limits) {
+                Ok(info) => opened.push((place, settings, info)),
+                Err(error) => failed.push((place, error)),
+            }
         }
-        caches.sort_by_key(|(priority, _)| *priority);
+        let usual = StoreDir::default();
+        let store_dir = match opened.iter().find(|(_, _, info)| info.store_dir == usual) {
+            Some(_) => usual,
+            None => match opened.first() {
+                Some((_, _, info)) => info.store_dir.clone(),
+                None => {
+                    let first = failed.into_iter().next().map(|(_, error)| error);
+                    return Err(first.unwrap_or(BinaryCacheError::NoCache));
+                }
+            },
+        };
+        let left_out = |place: &Place, why: &str| {
+            warn.say(&format!("the cache {} is left out: {why}", place.shown()));
+        };
+        for (place, error) in &failed {
+            left_out(place, &causes(error));
+        }
+        let mut caches = Vec::new();
+        for (place, settings, info) in opened {
+            if info.store_dir == store_dir {
+                caches.push((
+                    settings.priority.or(info.priority).unwrap_or(0),
+                    settings,
+                    place,
+                ));
+            } else {
+                let why = format!(
+                    "its paths are of the store {}, those of the other caches of {store_dir}",
+                    nix_compat::shown(info.store_dir.as_str())
+                );
+                left_out(&place, &why);
+            }
+        }
+        caches.sort_by_key(|(priority, ..)| *priority);
+        let caches = caches.into_iter().map(|(_, settings, place)| Cache {
+            place,
+            trusted: settings.trusted,
+            has_failed: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+        });
         Ok(Self {
             client,
-            caches: caches.into_iter().map(|(_, place)| place).collect(),
-            store_dir: store_dir.ok_or(BinaryCacheError::NoCache)?,
-            trust: options.trust,
+            caches: caches.collect(),
+            store_dir,
+            trust,
             connections: options.connections,
+            document_time: options.document_time,
+            warn,
             found: Mutex::default(),
             listed: Mutex::default(),
         })
+    }
+
+    /// Whether paths of caches that are not trusted by their addresses need a signature.
+    pub fn requires_signatures(&self) -> bool {
+        self.trust.require_signatures
+    }
+
+    /// The addresses of the caches whose paths need no signature, as their addresses ask for it.
+    pub fn trusted(&self) -> impl Iterator<Item = &str> {
+        let trusted = self.caches.iter().filter(|cache| cache.trusted);
+        trusted.map(|cache| cache.place.shown())
     }
 
     /// The store directory that the caches' paths belong to.
@@ -147,7 +208,7 @@ impl BinaryCaches {
 
     /// The addresses of the caches, in the order in which they are asked, without passwords.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
-        self.caches.iter().map(Place::shown)
+        self.caches.iter().map(|cache| cache.place.shown())
     }
 
     /// The closure of some paths, in the order of the paths.
@@ -185,7 +246,7 @@ impl BinaryCaches {
 
     /// How many paths are asked for at once.
     fn threads(&self) -> usize {
-        if self.caches.iter().all(Place::is_directory) {
+        if self.caches.iter().all(|cache| cache.place.is_directory()) {
             DIRECTORY_THREADS
         } else {
             self.connections
@@ -193,7 +254,7 @@ impl BinaryCaches {
     }
 
     /// What the first cache that has a trusted narinfo says of a path. If a cache fails, the others are
-    /// still asked.
+    /// still asked; and from then on they are asked before it.
     fn find(
         &self,
         path: &StorePath,
@@ -214,15 +275,14 @@ impl BinaryCaches {
             });
         }
         let mut failed = None;
-        for (cache, place) in self.caches.iter().enumerate() {
-            match self.ask(place, path) {
+        let (last, first): (Vec<_>, Vec<_>) =
+            (0..self.caches.len()).partition(|&cache| self.has_failed(cache));
+        for cache in first.into_iter().chain(last) {
+            match self.ask(cache, path) {
                 Ok(None) => {}
-                Ok(Some(info)) => {
-                    let found = Arc::new(Found::new(cache, info));
-                    self.note(&found);
-                    return Ok(found);
-                }
+                Ok(Some(found)) => return Ok(self.note(found)),
                 Err(error) => {
+                    self.failed(&self.caches[cache], &error);
                     failed.get_or_insert(error);
                 }
             }
@@ -234,19 +294,51 @@ impl BinaryCaches {
         }))
     }
 
-    fn note(&self, found: &Arc<Found>) {
+    fn has_failed(&self, cache: usize) -> bool {
+        self.caches[cache].has_failed.load(Ordering::Relaxed)
+    }
+
+    /// Remembers that a cache fails, and tells the user once. What one path lacks is not told: another
+    /// cache most likely has it.
+    fn failed(&self, cache: &Cache, error: &BinaryCacheError) {
+        if self.caches.len() == 1 {
+            return;
+        }
+        if error.is_outage() {
+            cache.has_failed.store(true, Ordering::Relaxed);
+        }
+        let is_of_path = matches!(error, BinaryCacheError::Untrusted { .. }) || error.is_refusal();
+        if !is_of_path && !cache.is_told.swap(true, Ordering::Relaxed) {
+            let why = causes(error);
+            self.warn.say(&format!("{why}; the other caches are asked"));
+        }
+    }
+
+    fn note(&self, found: Found) -> Arc<Found> {
+        let found = Arc::new(found);
         let mut all = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        all.insert(found.signed.path.clone(), Arc::clone(found));
+        all.insert(found.signed.path.clone(), Arc::clone(&found));
+        found
+    }
+
+    fn limits(&self, length: u64) -> Limits {
+        Limits {
+            length,
+            time: self.document_time,
+        }
     }
 
     /// What one cache says of a path.
-    fn ask(&self, place: &Place, path: &StorePath) -> Result<Option<NarInfo>, BinaryCacheError> {
+    fn ask(&self, cache: usize, path: &StorePath) -> Result<Option<Found>, BinaryCacheError> {
+        let Cache { place, trusted, .. } = &self.caches[cache];
         let name = format!("{}.narinfo", path.hash());
         let url = || place.shown_file(&name);
-        let Some(text) = text(place, &self.client, &name, NARINFO_MOST)? else {
+        let text = documents::fetch(place, &self.client, &name, self.limits(NARINFO_MOST))?;
+        let Some(text) = text else {
             return Ok(None);
         };
-        let info = NarInfo::parse(&self.store_dir, &text)
+        // Bytes that are not UTF-8 can only stand where they do not matter.
+        let info = NarInfo::parse(&self.store_dir, &String::from_utf8_lossy(&text))
             .map_err(|source| BinaryCacheError::NarInfo { url: url(), source })?;
         if info.signed.path != *path {
             return Err(BinaryCacheError::WrongPath {
@@ -255,8 +347,13 @@ impl BinaryCaches {
                 found: info.signed.path,
             });
         }
-        if self.trust.require_signatures && info.signed_by(&self.trust.keys).is_none() {
-            return Err(BinaryCacheError::Untrusted {
+        if !self.trust.require_signatures || *trusted || info.signed_by(&self.trust.keys).is_some()
+        {
+            return Ok(Some(Found::new(cache, info, None)));
+        }
+        match info.proof(&self.store_dir) {
+            Some(proof) => Ok(Some(Found::new(cache, info, Some(proof)))),
+            None => Err(BinaryCacheError::Untrusted {
                 path: path.clone(),
                 url: url(),
                 signers: info
@@ -264,104 +361,66 @@ impl BinaryCaches {
                     .iter()
                     .map(|s| s.name().to_owned())
                     .collect(),
-            });
+                has_address: info.ca.is_some(),
+            }),
         }
-        Ok(Some(info))
     }
 
+    /// Shows a tree from the first cache that can give it. What a visitor saw cannot be taken back, so
+    /// a NAR that a later cache may have as well is checked before it is shown.
     fn show(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), Failed> {
-        let found = self.find(path, None)?;
-        let error = match self.open_nar(&found) {
-            Ok(fetched) => return self.unpack(&found, fetched, visitor),
-            Err(error) => error,
-        };
-        // The visitor has seen nothing yet, and a later cache may have the same NAR.
-        for cache in found.cache + 1..self.caches.len() {
-            if let Ok(Some(info)) = self.ask(&self.caches[cache], path)
-                && info.signed.nar_hash == found.signed.nar_hash
-            {
-                let other = Arc::new(Found::new(cache, info));
-                if let Ok(fetched) = self.open_nar(&other) {
-                    self.note(&other);
-                    return self.unpack(&other, fetched, visitor);
+        let mut found = self.find(path, None)?;
+        let mut first_error = None;
+        loop {
+            let place = &self.caches[found.cache].place;
+            let error = if found.cache + 1 == self.caches.len() {
+                match found.show(place, &self.client, visitor) {
+                    Err(Failed::Cache(error)) => error,
+                    result => return result,
                 }
-            }
+            } else {
+                match found.spool(place, &self.client) {
+                    Ok(spooled) => return found.show_spooled(spooled, visitor),
+                    Err(Failed::Cache(error)) => error,
+                    Err(failed) => return Err(failed),
+                }
+            };
+            let spare = match &error {
+                BinaryCacheError::Spool(_) => None,
+                _ => self.spare(&found),
+            };
+            let Some(spare) = spare else {
+                return Err(first_error.unwrap_or(error).into());
+            };
+            let other = self.caches[spare.cache].place.shown();
+            let why = causes(&error);
+            let text = format!("{why}; {other} has the same path and is asked instead");
+            self.warn.say(&text);
+            first_error.get_or_insert(error);
+            found = self.note(spare);
         }
-        Err(error.into())
     }
 
-    fn open_nar<'a>(&'a self, found: &'a Found) -> Result<Fetched<'a>, BinaryCacheError> {
-        let (place, name) = (&self.caches[found.cache], &found.file.url);
-        let failed = |source| BinaryCacheError::Fetch {
-            url: place.shown_file(name),
-            source,
-        };
-        let fetched = place.open(&self.client, name).map_err(failed)?;
-        fetched.ok_or_else(|| {
-            failed(FetchError::Status {
-                status: 404,
-                message: "the narinfo names a file that does not exist".to_owned(),
-            })
+    /// The same NAR in a later cache.
+    fn spare(&self, found: &Found) -> Option<Found> {
+        (found.cache + 1..self.caches.len()).find_map(|cache| {
+            let other = self.ask(cache, &found.signed.path).ok()??;
+            let is_same = other.signed.nar_hash == found.signed.nar_hash;
+            is_same.then_some(other)
         })
-    }
-
-    fn unpack(
-        &self,
-        found: &Found,
-        fetched: Fetched<'_>,
-        visitor: &mut dyn Visit,
-    ) -> Result<(), Failed> {
-        let NarFile {
-            url: name,
-            compression,
-            hash,
-            size,
-        } = &found.file;
-        let url = || self.caches[found.cache].shown_file(name);
-        let nar = |source| BinaryCacheError::Nar { url: url(), source };
-        if let Some(encoding) = fetched.encoding {
-            let why = format!("the server has encoded it once more, as {encoding}");
-            return Err(nar(io::Error::other(why)).into());
-        }
-        // The hash of a NAR that is kept as it is is that of its file.
-        let hash = hash.filter(|_| *compression != Compression::None);
-        let file = Checked::new(fetched.data, Part::File, *size, hash);
-        let mut file = BufReader::with_capacity(BUFFER, file);
-        let nar_size = found.signed.nar_size;
-        {
-            let plain = decompress(*compression, &mut file).map_err(nar)?;
-            let nar_hash = Some(found.signed.nar_hash);
-            let plain = Checked::new(plain, Part::Nar, Some(nar_size), nar_hash);
-            let plain = BufReader::with_capacity(BUFFER, plain);
-            unpack(plain, nar_size, &found.signed.path, visitor).map_err(
-                |stopped| match stopped {
-                    Stopped::Nar(source) => nar(source).into(),
-                    Stopped::Spool(source) => BinaryCacheError::Spool(source).into(),
-                    Stopped::Visitor(error) => Failed::Visitor(error),
-                },
-            )?;
-        }
-        // The decompressor stops where its own data ends. At the file's end, its hash is checked.
-        match file.fill_buf() {
-            Ok([]) => Ok(()),
-            Ok(_) => {
-                let why = "bytes follow after the end of the compressed NAR";
-                Err(nar(io::Error::new(io::ErrorKind::InvalidData, why)).into())
-            }
-            Err(error) => Err(nar(error).into()),
-        }
     }
 
     /// A path's listing, if the cache has one that fits its narinfo.
     pub(super) fn listing(&self, path: &StorePath) -> Result<Option<Listing>, BinaryCacheError> {
         let found = self.find(path, None)?;
-        let place = &self.caches[found.cache];
+        let place = &self.caches[found.cache].place;
         let name = format!("{}.ls", path.hash());
         // A listing only saves time: without it, or if it is bad, the NAR itself is read.
-        let Ok(Some(text)) = text(place, &self.client, &name, LISTING_MOST) else {
+        let limits = self.limits(LISTING_MOST);
+        let Ok(Some(text)) = documents::fetch(place, &self.client, &name, limits) else {
             return Ok(None);
         };
-        let listing = Listing::parse(text.as_bytes()).ok();
+        let listing = Listing::parse(&text).ok();
         Ok(listing.filter(|listing| listing.nar_size() == found.signed.nar_size))
     }
 }
@@ -391,71 +450,16 @@ impl Trees for BinaryCaches {
     }
 }
 
-/// Why a tree was not shown completely.
-pub(super) enum Failed {
-    Cache(BinaryCacheError),
-    Visitor(TreeError),
-}
-
-impl From<BinaryCacheError> for Failed {
-    fn from(error: BinaryCacheError) -> Self {
-        Self::Cache(error)
-    }
-}
-
-impl Failed {
-    pub(super) fn of(self, path: &StorePath) -> TreeError {
-        match self {
-            Self::Visitor(error) => error,
-            Self::Cache(source) => TreeError::Source {
-                path: path.clone(),
-                source: Box::new(source),
-            },
-        }
-    }
-}
-
-fn cache_info(place: &Place, client: &Client) -> Result<CacheInfo, BinaryCacheError> {
+fn cache_info(
+    place: &Place,
+    client: &Client,
+    limits: Limits,
+) -> Result<CacheInfo, BinaryCacheError> {
     let name = "nix-cache-info";
-    let text = text(place, client, name, NARINFO_MOST)?
+    let text = documents::fetch(place, client, name, limits)?
         .ok_or_else(|| BinaryCacheError::NoCacheInfo(place.shown().to_owned()))?;
-    CacheInfo::parse(&text).map_err(|source| BinaryCacheError::NarInfo {
+    CacheInfo::parse(&String::from_utf8_lossy(&text)).map_err(|source| BinaryCacheError::NarInfo {
         url: place.shown_file(name),
         source,
     })
-}
-
-/// A small text, decompressed if the server says that it is compressed.
-fn text(
-    place: &Place,
-    client: &Client,
-    name: &str,
-    most: u64,
-) -> Result<Option<String>, BinaryCacheError> {
-    let fetch = |source| BinaryCacheError::Fetch {
-        url: place.shown_file(name),
-        source,
-    };
-    let Some(fetched) = place.open(client, name).map_err(fetch)? else {
-        return Ok(None);
-    };
-    let data: Box<dyn Read + Send> = match fetched.encoding {
-        None => fetched.data,
-        Some(encoding) => Compression::parse(&encoding)
-            .map_err(io::Error::other)
-            .and_then(|compression| {
-                decompress(compression, BufReader::new(fetched.data.take(most)))
-            })
-            .map_err(|error| fetch(FetchError::Io(error)))?,
-    };
-    let mut bytes = Vec::new();
-    data.take(most + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| fetch(FetchError::Io(error)))?;
-    if bytes.len() as u64 > most {
-        return Err(fetch(FetchError::TooLong(most)));
-    }
-    let text = String::from_utf8(bytes);
-    text.map(Some)
-        .map_err(|error| fetch(FetchError::Io(io::Error::other(error.utf8_error()))))
 }

@@ -85,9 +85,9 @@ pub enum BinaryCacheError {
     },
     /// No key that is trusted signed what a cache says of a path.
     #[error(
-        "{path} is not signed by a trusted key in {url} ({}); \
+        "{path} is not signed by a trusted key in {url} ({}{}); \
          give the key with --trusted-key, or take unsigned paths with --no-require-sigs",
-        signed_by(.signers)
+        signed_by(.signers), addressed(*.has_address)
     )]
     Untrusted {
         /// The path.
@@ -96,6 +96,8 @@ pub enum BinaryCacheError {
         url: String,
         /// Names of the keys that are said to have signed it.
         signers: Vec<String>,
+        /// Whether it has a content address, which then does not prove it.
+        has_address: bool,
     },
     /// No cache has a path.
     #[error("{path}{} is not in {}", needed(.needed_by), .caches.join(", nor in "))]
@@ -169,7 +171,56 @@ impl From<FetchError> for io::Error {
 fn signed_by(signers: &[String]) -> String {
     match signers {
         [] => "it has no signature".to_owned(),
-        signers => format!("its signatures are by {}", signers.join(", ")),
+        signers => format!(
+            "its signatures are by {}",
+            nix_compat::shown(signers.join(", "))
+        ),
+    }
+}
+
+fn addressed(has_address: bool) -> &'static str {
+    match has_address {
+        true => "; its name does not follow from its `CA` and what else the narinfo says",
+        false => "",
+    }
+}
+
+/// An error with all that it follows from, in one line.
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+impl BinaryCacheError {
+    /// Whether the cache itself fails, whatever it is asked for.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Fetch { source, .. } => match source {
+                FetchError::Status { status, .. } => *status >= 500 || *status == 429,
+                FetchError::Http(_) | FetchError::Io(_) => true,
+                FetchError::TooLong(_) | FetchError::Resume(_) => false,
+            },
+            _ => false,
+        }
+    }
+
+    /// Whether the cache does not let everybody see what it has, or S3 so says that it has it not.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Fetch {
+                source: FetchError::Status { status: 403, .. },
+                ..
+            }
+        )
     }
 }
 

@@ -10,7 +10,8 @@ use nix_compat::StorePath;
 use nix_compat::nar::Node;
 use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
 
-use super::caches::{BinaryCaches, Failed};
+use super::caches::BinaryCaches;
+use super::found::Failed;
 use super::outline_digest::OutlineDigest;
 
 /// Trees without contents: see [`BinaryCaches::outlines`].

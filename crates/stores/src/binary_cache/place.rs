@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use net::basic;
+use nix_compat::shown;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -41,12 +42,74 @@ pub(super) struct Fetched<'a> {
     pub(super) encoding: Option<String>,
 }
 
+/// What an address says of its cache beside its place.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Settings {
+    pub(super) priority: Option<i64>,
+    /// Whether its paths need no signature.
+    pub(super) trusted: bool,
+    /// Names of parameters that mean nothing.
+    pub(super) unknown: Vec<String>,
+}
+
+/// Parameters of Nix that say how it writes to a cache, what it keeps of it or how it schedules builds,
+/// and those of S3 that are read elsewhere: they are right in an address, and mean nothing here.
+const OTHER_PARAMETERS: [&str; 22] = [
+    "buffer-size",
+    "compression",
+    "compression-level",
+    "endpoint",
+    "index-debug-info",
+    "local-nar-cache",
+    "log-compression",
+    "ls-compression",
+    "multipart-chunk-size",
+    "multipart-threshold",
+    "multipart-upload",
+    "narinfo-compression",
+    "parallel-compression",
+    "path-info-cache-size",
+    "profile",
+    "region",
+    "scheme",
+    "secret-key",
+    "secret-keys",
+    "system-features",
+    "want-mass-query",
+    "write-nar-listing",
+];
+
+impl Settings {
+    fn parse(url: &Url) -> Result<Self, String> {
+        let mut settings = Self::default();
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "priority" => {
+                    let priority = value.parse().map_err(|_| "its priority is not a number")?;
+                    settings.priority = Some(priority);
+                }
+                // The words that Nix takes.
+                "trusted" => {
+                    settings.trusted = match &*value {
+                        "true" | "yes" | "1" => true,
+                        "false" | "no" | "0" => false,
+                        _ => return Err("its `trusted` is neither true nor false".to_owned()),
+                    }
+                }
+                name if OTHER_PARAMETERS.contains(&name) => {}
+                name => settings.unknown.push(name.to_owned()),
+            }
+        }
+        Ok(settings)
+    }
+}
+
 impl Place {
-    /// Takes an address, and the priority that it may name.
+    /// Takes an address, and the settings in it.
     pub(super) fn parse(
         text: &str,
         environment: &Environment,
-    ) -> Result<(Self, Option<i64>), BinaryCacheError> {
+    ) -> Result<(Self, Settings), BinaryCacheError> {
         let mut url: Url = text.parse().map_err(|error| BinaryCacheError::Address {
             // What is not an address may hold a password anywhere.
             url: text.rsplit('@').next().unwrap_or_default().to_owned(),
@@ -65,12 +128,7 @@ impl Place {
             url: url.to_string(),
             why: why.to_owned(),
         };
-        let priority = url
-            .query_pairs()
-            .find(|(name, _)| name == "priority")
-            .map(|(_, value)| value.parse())
-            .transpose()
-            .map_err(|_| wrong("its priority is not a number"))?;
+        let settings = Settings::parse(&url).map_err(|why| wrong(&why))?;
         let shown = url.as_str().split('?').next().unwrap_or_default();
         let shown = shown.trim_end_matches('/').to_owned();
         let (kind, netrc) = match url.scheme() {
@@ -101,7 +159,7 @@ impl Place {
             _ => return Err(wrong("file://, http://, https:// or s3:// was expected")),
         };
         let place = Self { shown, kind, netrc };
-        Ok((place, priority))
+        Ok((place, settings))
     }
 
     /// The address, for messages.
@@ -113,9 +171,9 @@ impl Place {
     pub(super) fn shown_file(&self, name: &str) -> String {
         if is_address(name) {
             // What follows may be a signature that lets anyone in.
-            return name.split('?').next().unwrap_or_default().to_owned();
+            return shown(name.split('?').next().unwrap_or_default());
         }
-        format!("{}/{name}", self.shown)
+        format!("{}/{}", self.shown, shown(name))
     }
 
     /// Whether files are near, and asking for many at once gains nothing.
@@ -197,15 +255,18 @@ fn percent_decoded(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<(Place, Option<i64>), String> {
+    fn parse(text: &str) -> Result<(Place, Settings), String> {
         Place::parse(text, &Environment::default()).map_err(|error| error.to_string())
     }
 
     #[test]
     fn addresses() {
-        let (place, priority) = parse("https://me:p%40ss+=&@cache.example/x/?priority=-3").unwrap();
+        let text = "https://me:p%40ss+=&@cache.example/x/?priority=-3&trusted=1&prority=2";
+        let (place, settings) = parse(text).unwrap();
         assert_eq!(place.shown(), "https://cache.example/x");
-        assert_eq!(priority, Some(-3));
+        assert_eq!(settings.priority, Some(-3));
+        assert!(settings.trusted);
+        assert_eq!(settings.unknown, ["prority"]);
         let Kind::Web {
             base,
             authorization,
@@ -216,8 +277,8 @@ mod tests {
         assert_eq!(base, "https://cache.example/x");
         assert_eq!(authorization.unwrap(), basic("me", "p@ss+=&"));
 
-        let (place, priority) = parse("file:///some%20where?compression=zstd").unwrap();
-        assert_eq!(priority, None);
+        let (place, settings) = parse("file:///some%20where?compression=zstd").unwrap();
+        assert_eq!(settings, Settings::default());
         let Kind::Directory(path) = place.kind else {
             panic!("not a directory");
         };
@@ -234,6 +295,7 @@ mod tests {
             "https://",
             "file://host/dir",
             "https://x?priority=y",
+            "https://x?trusted=maybe",
         ] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -32,7 +32,8 @@ impl Default for Trust {
 }
 
 impl Trust {
-    /// The keys that settings name in `trusted-public-keys`; without it, Nix's default.
+    /// The keys that settings name in `trusted-public-keys`, and whether `require-sigs` demands
+    /// signatures by them; without these, Nix's defaults.
     ///
     /// # Errors
     ///
@@ -42,6 +43,9 @@ impl Trust {
         if let Some(keys) = settings.list("trusted-public-keys") {
             trust.keys = keys.map(PublicKey::parse).collect::<Result<_, _>>()?;
         }
+        // Whatever Nix itself would not read as no is a yes.
+        let require = settings.get("require-sigs");
+        trust.require_signatures = !matches!(require, Some("false" | "no" | "0"));
         Ok(trust)
     }
 }

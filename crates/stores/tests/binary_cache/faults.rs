@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use nix_compat::StorePath;
 use nix_compat::narinfo::Compression;
+use nix_compat::{StoreDir, StorePath, nar};
 use stores::BinaryCaches;
-use stores::binary_cache::Environment;
+use stores::binary_cache::{Environment, Options};
 
-use crate::made::{Made, open, open_in, path, some_nar};
+use crate::made::{Made, compress, open, open_in, open_warned, options, path, some_nar};
 use crate::server::{Answer, Asked, Server};
 use crate::shown::{chain, outline, shown};
 
@@ -161,7 +161,7 @@ fn a_file_that_is_cut_without_a_known_length_is_noticed() {
         false => Answer::Right,
     });
     let error = shown(&caches, &path).unwrap_err();
-    assert!(error.contains("bytes, not the"), "{error}");
+    assert!(error.contains("cannot be used"), "{error}");
 }
 
 #[test]
@@ -311,13 +311,6 @@ fn what_is_no_cache() {
     assert!(open(&none, made.trust()).is_err());
     let other = Made::new();
     other.write("nix-cache-info", b"StoreDir: /gnu/store\n");
-    let error = open(&[&made.url(), &other.url()], made.trust())
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("has paths of the store /gnu/store, not of /nix/store"),
-        "{error}"
-    );
     let caches = open(&[&other.url()], made.trust()).unwrap();
     let error = caches.closure(&[path(1)]).unwrap_err().to_string();
     assert!(error.contains("/gnu/store, not of /nix/store"), "{error}");
@@ -327,6 +320,242 @@ fn what_is_no_cache() {
     drop(free);
     let error = chain(&open(&[&url], made.trust()).unwrap_err());
     assert!(error.contains("refused"), "{error}");
+}
+
+/// <https://github.com/NixOS/nix/issues/4383>, <https://github.com/NixOS/nix/issues/811>: Nix warns and
+/// goes on with the other caches.
+#[test]
+fn a_dead_cache_is_left_out() {
+    let (made, path) = one();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let dead = format!("http://{}", free.local_addr().unwrap());
+    drop(free);
+    let empty = tempfile::tempdir().unwrap();
+    let empty = format!("file://{}", empty.path().display());
+    let odd = Made::new();
+    odd.write("nix-cache-info", b"StoreDir: /nix/store\nPriority: abc\n");
+    let other_store = Made::new();
+    other_store.write("nix-cache-info", b"StoreDir: /gnu/store\n");
+    for (bad, why) in [
+        (&dead, "refused"),
+        (&empty, "no file nix-cache-info"),
+        (&odd.url(), "`Priority: abc` is not a whole number"),
+        (
+            &other_store.url(),
+            "of the store /gnu/store, those of the other caches of /nix/store",
+        ),
+    ] {
+        let good = made.url();
+        for urls in [[bad, &good], [&good, bad]] {
+            let (caches, warnings) = open_warned(&urls.map(String::as_str), made.trust());
+            let caches = caches.unwrap();
+            assert_eq!(
+                caches.closure(std::slice::from_ref(&path)).unwrap().len(),
+                1
+            );
+            shown(&caches, &path).unwrap();
+            let [warning] = warnings.all().try_into().unwrap();
+            assert!(warning.contains("is left out"), "{warning}");
+            assert!(warning.contains(bad) && warning.contains(why), "{warning}");
+        }
+    }
+    // Where all are dead, the first says why.
+    let error = chain(&open(&[&dead, &empty], made.trust()).unwrap_err());
+    assert!(
+        error.contains(&dead) && error.contains("refused"),
+        "{error}"
+    );
+}
+
+/// A cache that dies later is told of once, and asked no more for what another has.
+#[test]
+fn a_cache_that_dies_later_is_told_of_once() {
+    let (made, path) = one();
+    made.add(
+        &self::path(2),
+        &some_nar(10),
+        Compression::None,
+        &[],
+        |_| {},
+    );
+    let dying = Server::start(made.path(), |asked| match asked.name.as_str() {
+        "nix-cache-info" => Answer::Right,
+        _ => Answer::HangUp,
+    });
+    let urls = [format!("{}?priority=1", dying.url()), made.url()];
+    let (caches, warnings) = open_warned(&[&urls[0], &urls[1]], made.trust());
+    let caches = caches.unwrap();
+    caches.closure(&[path]).unwrap();
+    let asked = dying.asked().len();
+    caches.closure(&[self::path(2)]).unwrap();
+    assert_eq!(dying.asked().len(), asked);
+    let [warning] = warnings.all().try_into().unwrap();
+    assert!(warning.contains("the other caches are asked"), "{warning}");
+    // What nobody else has is asked of it all the same, and its fault is the error.
+    let error = caches.closure(&[self::path(3)]).unwrap_err().to_string();
+    assert!(error.contains(&dying.url()), "{error}");
+}
+
+/// <https://github.com/kalbasit/ncps/issues/1392>, <https://github.com/NixOS/nix/issues/11411>.
+#[test]
+fn another_cache_is_asked_for_a_nar_that_is_corrupt() {
+    let nar = some_nar(1_100_000);
+    let small = some_nar(50);
+    let good = Made::new();
+    let middle = Made::new();
+    for made in [&good, &middle] {
+        made.add(&path(1), &nar, Compression::Zstd, &[], |_| {});
+        made.add(&path(2), &small, Compression::None, &[], |_| {});
+    }
+    let expected = [1, 2].map(|number| shown(&good.open(), &path(number)).unwrap());
+    let mut flipped = [nar.clone(), small.clone()];
+    for nar in &mut flipped {
+        let middle = nar.len() / 2;
+        nar[middle] ^= 1;
+    }
+    for compression in [Compression::None, Compression::Xz, Compression::Zstd] {
+        for number in [1, 2] {
+            // A debug build of xz is slow.
+            if (compression, number) == (Compression::Xz, 1) {
+                continue;
+            }
+            let right = compress(compression, [&nar, &small][number - 1]);
+            let mut bits = right.clone();
+            let at = bits.len() / 2;
+            bits[at] ^= 0x10;
+            for wrong in [
+                compress(compression, &flipped[number - 1]),
+                bits,
+                right[..right.len() / 2].to_vec(),
+                [&right[..], b"more"].concat(),
+                Vec::new(),
+            ] {
+                let bad = Made::new();
+                let right = [&nar, &small][number - 1];
+                bad.add(&path(number), right, compression, &[], |info| {
+                    bad.write(&info.file.url, &wrong);
+                });
+                let urls = [bad.url(), middle.url(), good.url()];
+                let urls = urls.each_ref().map(String::as_str);
+                let (caches, warnings) = open_warned(&urls, good.trust());
+                let caches = caches.unwrap();
+                for _ in 0..2 {
+                    assert_eq!(shown(&caches, &path(number)).unwrap(), expected[number - 1]);
+                }
+                let [warning] = warnings.all().try_into().unwrap();
+                let name = format!("{}/nar/{}.nar", bad.url(), path(number).hash());
+                assert!(warning.contains(&name), "{warning}");
+                assert!(warning.contains(&middle.url()), "{warning}");
+                // Where no other has it, the error is the first cache's.
+                let empty = Made::new();
+                let (caches, _) = open_warned(&[&bad.url(), &empty.url()], good.trust());
+                let error = shown(&caches.unwrap(), &path(number)).unwrap_err();
+                assert!(error.contains(&name), "{error}");
+            }
+        }
+    }
+}
+
+/// A connection that always breaks at the same place gives no NAR.
+#[test]
+fn another_cache_is_asked_for_a_nar_that_is_always_cut() {
+    let (made, path) = one();
+    let (first, _) = serve(&made, |asked| match is_nar(asked) {
+        true => Answer::WholeCut(1000),
+        false => Answer::Right,
+    });
+    let urls = [first.url(), made.url()];
+    let (caches, warnings) = open_warned(&[&urls[0], &urls[1]], made.trust());
+    let expected = shown(&made.open(), &path).unwrap();
+    assert_eq!(shown(&caches.unwrap(), &path).unwrap(), expected);
+    assert_eq!(warnings.all().len(), 1);
+}
+
+/// A server that sends a byte now and then is never silent, and never done.
+#[test]
+fn a_small_file_must_come_in_time() {
+    let made = Made::new();
+    let options = Options {
+        document_time: Duration::ZERO,
+        ..options(made.trust())
+    };
+    let error = chain(&BinaryCaches::open([made.url()], options).unwrap_err());
+    assert!(
+        error.contains("nix-cache-info: it is not whole after 0 s"),
+        "{error}"
+    );
+}
+
+/// <https://github.com/edolstra/nix-serve/issues/53>: `nix copy` takes a path that nobody signed if its
+/// name follows from its content.
+#[test]
+fn a_content_address_needs_no_signature() {
+    let mut content = nar::Writer::new(Vec::new());
+    content.directory(b"").unwrap();
+    content.file(b"f", false, 3, &mut &b"hi\n"[..]).unwrap();
+    let directory = content.finish().unwrap();
+    let flat = |executable| {
+        let mut content = nar::Writer::new(Vec::new());
+        content
+            .file(b"", executable, 5, &mut &b"flat\n"[..])
+            .unwrap();
+        content.finish().unwrap()
+    };
+    let path = |name: &str| StoreDir::default().parse_base_name(name).unwrap();
+    let d = path("hh0jwqmsbfc93z2prvb2x6qin9ir4mj1-d");
+    let f = path("rkf79g8l9nv68w00j1z80zjn9aw7szx3-flat.txt");
+    let d_address = "fixed:r:sha256:1jpg5v8rcf4d08rlpq51vnd1w800l64h34r0bw4vkb6z3qlk089k";
+    let f_address = "fixed:sha256:1xk2hhjr0f2n4adj1h688wlz59xpl86y1r8bd2pjasg8gy16mikb";
+    let show = |path: &StorePath, nar: &[u8], address: &str, references: &[StorePath]| {
+        let made = Made::new();
+        made.add(path, nar, Compression::Zstd, references, |info| {
+            info.signatures.clear();
+            info.ca = Some(address.to_owned());
+        });
+        shown(&made.open(), path)
+    };
+    show(&d, &directory, d_address, &[]).unwrap();
+    show(&f, &flat(false), f_address, &[]).unwrap();
+    let wrong = "fixed:r:sha256:0jpg5v8rcf4d08rlpq51vnd1w800l64h34r0bw4vkb6z3qlk089k";
+    for (result, why) in [
+        (show(&d, &flat(false), d_address, &[]), "does not follow"),
+        (show(&d, &directory, wrong, &[]), "does not follow"),
+        (show(&d, &directory, "md5:x", &[]), "does not follow"),
+        (
+            show(&d, &directory, d_address, std::slice::from_ref(&d)),
+            "does not follow",
+        ),
+        (show(&f, &flat(true), f_address, &[]), "not executable"),
+        (show(&f, &directory, f_address, &[]), "not a regular file"),
+    ] {
+        let error = result.unwrap_err();
+        assert!(error.contains(why), "{error}");
+    }
+}
+
+/// Nix takes what its caller says of a cache.
+#[test]
+fn a_cache_may_be_trusted_by_its_address() {
+    let made = Made::new();
+    made.add(&path(1), &some_nar(10), Compression::None, &[], |info| {
+        info.signatures.clear()
+    });
+    for (parameters, is_trusted) in [
+        ("", false),
+        ("?trusted=0", false),
+        ("?trusted=1&no=x", true),
+    ] {
+        let url = format!("{}{parameters}", made.url());
+        let (caches, warnings) = open_warned(&[&url], made.trust());
+        let caches = caches.unwrap();
+        assert_eq!(shown(&caches, &path(1)).is_ok(), is_trusted, "{url}");
+        assert_eq!(caches.trusted().count(), usize::from(is_trusted));
+        let unknown = warnings
+            .all()
+            .iter()
+            .any(|text| text.contains("unknown parameter `no`"));
+        assert_eq!(unknown, is_trusted);
+    }
 }
 
 #[test]

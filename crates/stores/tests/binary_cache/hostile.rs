@@ -91,37 +91,35 @@ fn a_nar_must_be_the_one_that_was_signed() {
     }
 }
 
+/// What a proxy that compresses anew leaves of the cache that it copies: ncps, for one. Nix does not
+/// look at these fields either; the NAR itself is held to what was signed.
 #[test]
-fn a_file_must_be_the_one_that_the_narinfo_names() {
+fn the_hash_and_size_of_the_file_do_not_matter() {
+    let nar = some_nar(100_000);
+    for compression in COMPRESSIONS {
+        let made = Made::new();
+        made.add(&path(1), &nar, compression, &[], |info| {
+            info.file.hash = Some(sha256(b"another"));
+            info.file.size = Some(1);
+        });
+        shown(&made.open(), &path(1)).unwrap();
+    }
+}
+
+#[test]
+fn a_file_must_be_compressed_as_the_narinfo_says() {
     let nar = some_nar(100_000);
     for compression in COMPRESSIONS.into_iter().skip(1) {
         let file = compress(compression, &nar);
-        let error = refused(&nar, compression, |_, info| {
-            info.file.hash = Some(sha256(b"another"));
-        });
-        assert!(
-            error.contains("the file has the hash"),
-            "{compression}: {error}"
-        );
-        for size in [file.len() as u64 - 1, file.len() as u64 + 1] {
-            let error = refused(&nar, compression, |_, info| info.file.size = Some(size));
-            assert!(
-                error.contains("that its narinfo says"),
-                "{compression}: {error}"
-            );
+        for wrong in [
+            &b"this is compressed in no way"[..],
+            &file[..file.len() / 2],
+        ] {
+            let error = refused(&nar, compression, |made, info| {
+                made.write(&info.file.url, wrong);
+            });
+            assert!(error.contains("cannot be used"), "{compression}: {error}");
         }
-        let error = refused(&nar, compression, |made, info| {
-            made.write(&info.file.url, b"this is compressed in no way");
-            info.file.hash = None;
-            info.file.size = None;
-        });
-        assert!(error.contains("cannot be used"), "{compression}: {error}");
-        let error = refused(&nar, compression, |made, info| {
-            made.write(&info.file.url, &file[..file.len() / 2]);
-            info.file.hash = None;
-            info.file.size = None;
-        });
-        assert!(error.contains("cannot be used"), "{compression}: {error}");
     }
 }
 
@@ -298,7 +296,7 @@ fn a_narinfo_must_be_for_the_path_that_was_asked_for() {
     );
 
     std::fs::write(of(3), [0xff, 0xfe]).unwrap();
-    assert!(shown(&made.open(), &path(3)).unwrap_err().contains("utf-8"));
+    assert!(shown(&made.open(), &path(3)).is_err());
     std::fs::write(of(3), "x".repeat((4 << 20) + 1)).unwrap();
     assert!(
         shown(&made.open(), &path(3))

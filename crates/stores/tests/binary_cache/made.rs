@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use data_encoding::BASE64;
@@ -12,7 +13,7 @@ use nix_compat::signature::{PublicKey, Signature};
 use nix_compat::{NarHash, NarInfo, StoreDir, StorePath, nar};
 use sha2::{Digest, Sha256};
 use stores::BinaryCaches;
-use stores::binary_cache::{BinaryCacheError, Environment, Options, Retry, Trust};
+use stores::binary_cache::{BinaryCacheError, Environment, Options, Retry, Trust, Warn};
 use tempfile::TempDir;
 
 /// A cache in a directory.
@@ -110,6 +111,43 @@ pub(crate) fn open_in(
     open_with(urls, trust, environment, &[])
 }
 
+/// Opens caches, and keeps the warnings.
+pub(crate) fn open_warned(
+    urls: &[&str],
+    trust: Trust,
+) -> (Result<BinaryCaches, BinaryCacheError>, Warnings) {
+    let warnings = Warnings::default();
+    let kept = warnings.clone();
+    let options = Options {
+        warn: Warn::new(move |text| kept.0.lock().unwrap().push(text.to_owned())),
+        ..options(trust)
+    };
+    (BinaryCaches::open(urls, options), warnings)
+}
+
+/// What was warned of so far.
+#[derive(Clone, Default)]
+pub(crate) struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl Warnings {
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// No environment, and no long waits.
+pub(crate) fn options(trust: Trust) -> Options {
+    Options {
+        retry: Retry {
+            attempts: 4,
+            first_wait: Duration::from_millis(1),
+            ..Retry::default()
+        },
+        environment: Environment::default(),
+        ..Options::new(trust)
+    }
+}
+
 /// Opens caches whose servers have certificates of these authorities.
 pub(crate) fn open_with(
     urls: &[&str],
@@ -119,13 +157,8 @@ pub(crate) fn open_with(
 ) -> Result<BinaryCaches, BinaryCacheError> {
     let options = Options {
         ca_files: ca_files.to_vec(),
-        retry: Retry {
-            attempts: 4,
-            first_wait: Duration::from_millis(1),
-            ..Retry::default()
-        },
         environment,
-        ..Options::new(trust)
+        ..options(trust)
     };
     BinaryCaches::open(urls, options)
 }
