@@ -1,4 +1,5 @@
 //! Situations that users and attackers met, one test each, named after where it was told.
 
 mod carried_plans;
+mod mistakes;
 mod settings;

@@ -21,11 +21,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, mistyped};
 use crate::commands::{diff, load, manual, options_page, plan, push, stream, why};
 use crate::output::exit;
 
 fn main() -> ExitCode {
+    if let Some(Err(error)) = first_word().as_deref().map(mistyped::refuse) {
+        return exit::failure(&error.into());
+    }
     let cli = Cli::parse();
     let command = cli.command.unwrap_or(Command::Stream(cli.stream));
     let result = jobs::limit_pool(command.jobs()).and_then(|()| run(command));
@@ -33,6 +36,11 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&error),
     }
+}
+
+/// The first argument, unless it is not text.
+fn first_word() -> Option<String> {
+    std::env::args_os().nth(1)?.into_string().ok()
 }
 
 fn run(command: Command) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@
 
 mod commands;
 mod image;
+pub mod mistyped;
 mod parse;
 mod settings;
 

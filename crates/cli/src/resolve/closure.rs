@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use layering::Closure;
 use nix_compat::StorePath;
 use stores::Graph;
 
 use crate::files;
 use crate::resolve::store::Store;
+use crate::resolve::subject::refuse_derivation;
 
 /// Store paths, and everything that they need.
 pub struct RootedClosure {
@@ -31,9 +32,22 @@ impl RootedClosure {
         let (infos, hidden) = match file {
             Some(file) => {
                 let bytes = files::read_input(file)?;
+                let is_empty = || {
+                    format!(
+                        "--closure {}: it is empty, and lists no store path; see whether the command that wrote it \
+                         has failed",
+                        file.display()
+                    )
+                };
+                if bytes.trim_ascii().is_empty() {
+                    bail!(is_empty());
+                }
                 let graph = store
                     .with_outlines(|trees| Graph::parse(store.store_dir(), &bytes, trees))
                     .with_context(|| format!("--closure {}", file.display()))?;
+                if graph.paths.is_empty() {
+                    bail!(is_empty());
+                }
                 (graph.paths, graph.exclude)
             }
             None => (store.closure(paths)?, BTreeSet::new()),
@@ -49,6 +63,9 @@ impl RootedClosure {
         this.hidden = hidden;
         if !paths.is_empty() {
             this.roots = paths.to_vec();
+        }
+        for root in &this.roots {
+            refuse_derivation(root)?;
         }
         Ok(this)
     }

@@ -13,7 +13,7 @@ use oci::{Platform, ReferenceError};
 use crate::files;
 use crate::resolve::carried_plan;
 use crate::resolve::registry_client::RegistrySettings;
-use crate::resolve::source::ImageSource;
+use crate::resolve::source::{ImageSource, refuse_other_images};
 
 /// Where a plan is.
 #[derive(Debug, Clone)]
@@ -56,6 +56,12 @@ impl PlanSource {
     ///
     /// It is not there, or is neither a plan nor an image that carries one.
     pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<Plan> {
+        if let ImageSource::Archive(file) = &self.image
+            && !file.is_dir()
+            && file != Path::new("-")
+        {
+            refuse_other_images(file)?;
+        }
         match &self.image {
             ImageSource::Archive(file) if is_plan(file)? => {
                 let text = String::from_utf8(files::read_input(file)?);

@@ -12,6 +12,7 @@ use oci::{Digest, Platform, Reference, ReferenceError};
 use registry::{Access, Client, Document};
 
 use crate::resolve::registry_client::{self, RegistrySettings};
+use crate::usage::UsageError;
 
 /// Where an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +49,10 @@ impl ImageSource {
     /// It is not there, or cannot be read.
     pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<BaseImage> {
         Ok(match self {
-            Self::Archive(file) => BaseImage::open(file)?,
+            Self::Archive(file) => {
+                refuse_other_images(file)?;
+                BaseImage::open(file)?
+            }
             Self::Layout(directory, Some(tag)) => match directory_with_colon(directory, tag) {
                 Some(whole) => open_layout(&whole, None, platform)?,
                 None => open_layout(directory, Some(tag), platform)?,
@@ -65,6 +69,28 @@ impl ImageSource {
             Self::Registry(reference) => Some(reference),
             Self::Archive(_) | Self::Layout(..) => None,
         }
+    }
+}
+
+/// Refuses a file that is none, where its text looks like that of an image elsewhere.
+///
+/// # Errors
+///
+/// What to write instead.
+pub fn refuse_other_images(file: &Path) -> Result<(), UsageError> {
+    let shown = file.display();
+    if file.join("index.json").is_file() {
+        return Err(UsageError(format!(
+            "{shown} is a directory with an OCI layout; write oci:{shown}"
+        )));
+    }
+    let is_there = file.symlink_metadata().is_ok();
+    let is_reference = |text: &str| text.parse::<Reference>().is_ok();
+    match file.to_str() {
+        Some(text) if !is_there && is_reference(text) => Err(UsageError(format!(
+            "there is no file {text}; write docker://{text} for an image in a registry"
+        ))),
+        _ => Ok(()),
     }
 }
 

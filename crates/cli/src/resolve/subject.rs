@@ -52,7 +52,7 @@ impl SubjectSettings {
             return Ok(Subject::Configuration(file.clone()));
         }
         if self.closure.is_some() {
-            let paths = self.paths.iter().map(|path| store.resolve(path));
+            let paths = self.paths.iter().map(|path| package(path, store));
             return Ok(Subject::Packages(paths.collect::<Result<_>>()?));
         }
         let default = [PathBuf::from("./result")];
@@ -67,7 +67,7 @@ impl SubjectSettings {
         };
         let mut packages = Vec::new();
         for path in paths {
-            let package = store.resolve(path)?;
+            let package = package(path, store)?;
             if let Some(conf) = configuration(path, &package, store)? {
                 let what = format!(
                     "{} is an image of its own (its configuration is {conf})",
@@ -98,6 +98,64 @@ impl SubjectSettings {
             ))),
         }
     }
+}
+
+/// The store path that a PATH means, which is not a recipe for one.
+fn package(path: &Path, store: &Store) -> Result<StorePath> {
+    let package = store.resolve(path).map_err(|error| {
+        // What is there is not something else that was mistyped.
+        let is_there = path.symlink_metadata().is_ok();
+        match path.to_str().filter(|_| !is_there).and_then(not_a_path) {
+            Some(usage) => UsageError(usage).into(),
+            None => error,
+        }
+    })?;
+    refuse_derivation(&package)?;
+    Ok(package)
+}
+
+/// What to say of a PATH that does not exist, and looks like something that is no path.
+fn not_a_path(text: &str) -> Option<String> {
+    const FLAKES: [&str; 8] = [
+        "github:",
+        "gitlab:",
+        "sourcehut:",
+        "git+",
+        "hg+",
+        "path:",
+        "flake:",
+        "tarball+",
+    ];
+    if text.contains('#') || FLAKES.iter().any(|start| text.starts_with(start)) {
+        // What Nix calls an installable may have a password, as any address.
+        return Some(format!(
+            "{text} is a flake reference, and PATH is a path in the store; run `nix build {text}` first, and give ./result"
+        ));
+    }
+    let is_word = !text.is_empty() && !text.contains(['/', '.']);
+    is_word.then(|| {
+        format!(
+            "there is no command and no path `{text}`; `stream-layered help` lists the commands, and PATH is a store \
+             path or a link to one, such as ./result"
+        )
+    })
+}
+
+/// Refuses the recipe of a store path: an image of it would hold what the build needs, and not what
+/// it makes.
+///
+/// # Errors
+///
+/// The path is a derivation.
+pub fn refuse_derivation(path: &StorePath) -> Result<(), UsageError> {
+    // Nix lets no other path have a name like that.
+    if !path.name().ends_with(".drv") {
+        return Ok(());
+    }
+    Err(UsageError(format!(
+        "{path} is a derivation, the recipe of a build; run `nix-store --realise {path}`, and give the path that it \
+         prints"
+    )))
 }
 
 /// The configuration that the script at a store path runs with; `None` if it is no such script.
