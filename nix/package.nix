@@ -8,6 +8,7 @@
   sqlite,
   versionCheckHook,
   xz,
+  src ? import ./source.nix { inherit lib; },
 }:
 let
   workspace = (lib.importTOML ../Cargo.toml).workspace;
@@ -17,14 +18,7 @@ rustPlatform.buildRustPackage (finalAttrs: {
   pname = manifest.package.name;
   inherit (workspace.package) version;
 
-  src = lib.fileset.toSource {
-    root = ../.;
-    fileset = lib.fileset.unions [
-      ../Cargo.toml
-      ../Cargo.lock
-      ../crates
-    ];
-  };
+  inherit src;
   cargoLock.lockFile = ../Cargo.lock;
 
   # Without its feature `bundled`, the program is linked with the system's SQLite and xz, which only
@@ -81,11 +75,8 @@ rustPlatform.buildRustPackage (finalAttrs: {
     maintainers = [ ];
     mainProgram = "stream-layered";
     # All tests run on x86_64-linux. For arm64 and macOS, `.ci/cross` builds it: there the arm64 program
-    # runs under qemu, and the one for macOS does not run.
-    platforms = [
-      "x86_64-linux"
-      "aarch64-linux"
-    ]
-    ++ lib.platforms.darwin;
+    # runs under qemu, and the one for macOS does not run. Nothing in it is for one processor alone, so
+    # that other Linux machines are not shut out.
+    platforms = lib.platforms.linux ++ lib.platforms.darwin;
   };
 })

@@ -180,6 +180,10 @@ let
           references
           customisationLayer
         ]
+        # It reads the whole closure.
+        // {
+          allowSubstitutes = true;
+        }
       );
 
   configuration =
@@ -277,6 +281,7 @@ import ./assertions.nix lib name assertions (
         }
         // {
         oci = step "${baseName}-oci" "" {
+          allowSubstitutes = true;
           args = [
             "stream"
             "--conf"

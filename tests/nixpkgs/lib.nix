@@ -159,6 +159,14 @@ rec {
     inherit spdxId;
   });
   platforms = {
+    linux = [
+      "x86_64-linux"
+      "aarch64-linux"
+      "armv7l-linux"
+      "i686-linux"
+      "powerpc64le-linux"
+      "riscv64-linux"
+    ];
     all = [ ];
     darwin = [
       "x86_64-darwin"
