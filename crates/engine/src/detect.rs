@@ -2,19 +2,19 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use net::SocketAddress;
 
-use crate::address::{self, Candidate};
+use crate::address::{self, Candidate, Source};
 use crate::api::{Api, Store};
 use crate::client::Client;
 use crate::containerd::Containerd;
 use crate::docker;
+use crate::docker_context::Configuration;
 use crate::engine::{Engine, Kind};
-use crate::error::{Error, Tried};
+use crate::error::{Error, Tried, no_connection};
 use crate::timeouts::Timeouts;
 
 /// The engine that is wanted.
@@ -30,8 +30,8 @@ pub enum Choice {
     Containerd,
 }
 
-/// A search for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the usual sockets,
-/// then for containerd.
+/// A search for an engine: the one that `DOCKER_HOST`, `DOCKER_CONTEXT`, `CONTAINER_HOST`,
+/// `CONTAINERD_ADDRESS` or docker's current context names, else at the usual sockets, then containerd.
 pub struct Search<'a> {
     /// What is wanted.
     pub choice: Choice,
@@ -62,64 +62,113 @@ impl Search<'_> {
     ///
     /// # Errors
     ///
-    /// None answers, or the one that the environment names does not.
+    /// None answers, or the one that is named does not.
     pub fn run(&self) -> Result<Engine, Error> {
+        // If an engine was named, no other one is tried.
+        let (named, warning) = self.named()?;
+        let mut engine = match named {
+            Some(Named::Api(candidate)) => self
+                .open(&candidate, self.timeouts.named)
+                .map_err(|why| self.failed(vec![why.at(&candidate)])),
+            Some(Named::Containerd) => self
+                .open_containerd(self.timeouts.named)
+                .map_err(|why| self.failed(vec![why])),
+            None => self.first(),
+        }?;
+        engine.warning = warning;
+        Ok(engine)
+    }
+
+    /// The engine that is named, in docker's own order of precedence, and a warning. The environment
+    /// comes before docker's configuration, which is about docker alone.
+    fn named(&self) -> Result<(Option<Named>, Option<String>), Error> {
+        let variable = |name| address::of_variable(self.environment, name);
+        let is_set = |name| (self.environment)(name).is_some_and(|text| !text.is_empty());
+        let may_be = |engine| self.choice == Choice::Any || self.choice == engine;
+        let docker = Configuration::new(self.environment);
+        if may_be(Choice::Docker) {
+            if let Some(candidate) = variable("DOCKER_HOST")? {
+                return Ok((Some(Named::Api(candidate)), None));
+            }
+            let name = (self.environment)("DOCKER_CONTEXT").filter(|name| !name.is_empty());
+            if let Some(name) = name {
+                let name = name.to_string_lossy();
+                let candidate = address::of_context(&docker, &name, "DOCKER_CONTEXT")?;
+                return Ok((Some(Named::Api(candidate)), None));
+            }
+        }
+        if may_be(Choice::Podman)
+            && let Some(candidate) = variable("CONTAINER_HOST")?
+        {
+            return Ok((Some(Named::Api(candidate)), None));
+        }
+        if self.choice == Choice::Containerd
+            || self.choice == Choice::Any && is_set("CONTAINERD_ADDRESS")
+        {
+            return Ok((Some(Named::Containerd), None));
+        }
+        if may_be(Choice::Docker) {
+            let (name, warning) = docker.current();
+            let candidate = name
+                .map(|name| address::of_context(&docker, &name, "docker's current context"))
+                .transpose()?;
+            return Ok((candidate.map(Named::Api), warning));
+        }
+        Ok((None, None))
+    }
+
+    /// The first engine that answers where nobody named one.
+    fn first(&self) -> Result<Engine, Error> {
         let mut tried = Vec::new();
         // Places where a program listens that has not answered yet, and their indexes in `tried`.
         let mut silent = Vec::new();
-        for candidate in self.candidates()? {
-            // If an engine was named, no other one is tried.
-            let is_binding = is_binding(&candidate, self.choice);
-            let within = if is_binding {
-                self.timeouts.named
-            } else {
-                self.timeouts.search
-            };
-            match self.open(&candidate.address, within) {
+        for candidate in self.candidates() {
+            match self.open(&candidate, self.timeouts.search) {
                 Ok(engine) => return Ok(engine),
                 Err(why) => {
+                    tried.push(why.at(&candidate));
                     if matches!(why, NoAnswer::Silent(_)) {
-                        silent.push((tried.len(), candidate.address.clone()));
+                        silent.push((tried.len() - 1, candidate));
                     }
-                    let place = candidate.to_string();
-                    let why = why.to_string();
-                    tried.push(Tried { place, why });
                 }
             }
-            if is_binding {
-                return Err(self.failed(tried));
-            }
         }
-        if matches!(self.choice, Choice::Any | Choice::Containerd) {
-            let within = match self.choice {
-                Choice::Containerd => self.timeouts.named,
-                _ => self.timeouts.search,
-            };
-            match Containerd::find(self.environment, &self.ctr, within, self.timeouts) {
-                Ok(containerd) => return Ok(Engine(Kind::Containerd(containerd))),
+        if self.choice == Choice::Any {
+            match self.open_containerd(self.timeouts.search) {
+                Ok(engine) => return Ok(engine),
                 Err(why) => tried.push(why),
             }
         }
         // No other engine answers; these may still be starting.
-        for (index, address) in silent {
-            match self.open(&address, self.timeouts.named) {
+        for (index, candidate) in silent {
+            match self.open(&candidate, self.timeouts.named) {
                 Ok(engine) => return Ok(engine),
-                Err(why) => tried[index].why = why.to_string(),
+                Err(why) => tried[index] = why.at(&candidate),
             }
         }
         Err(self.failed(tried))
     }
 
-    fn candidates(&self) -> Result<Vec<Candidate>, Error> {
-        if self.choice == Choice::Containerd {
-            return Ok(Vec::new());
-        }
-        let mut candidates = address::named(self.environment)?;
-        candidates.extend(self.usual.iter().map(|path| Candidate {
+    /// Where Docker and podman may be. The other one's variable may well name the one that is wanted:
+    /// each has a socket that speaks as the other.
+    fn candidates(&self) -> Vec<Candidate> {
+        let other = match self.choice {
+            Choice::Docker => Some("CONTAINER_HOST"),
+            Choice::Podman => Some("DOCKER_HOST"),
+            Choice::Any | Choice::Containerd => None,
+        };
+        let other = other.map(|name| address::of_variable(self.environment, name));
+        let other = other.and_then(|candidate| candidate.ok().flatten());
+        let usual = self.usual.iter().map(|path| Candidate {
             address: SocketAddress::Unix(path.clone()),
-            variable: None,
-        }));
-        Ok(candidates)
+            source: Source::Usual,
+        });
+        other.into_iter().chain(usual).collect()
+    }
+
+    fn open_containerd(&self, within: Duration) -> Result<Engine, Tried> {
+        let found = Containerd::find(self.environment, &self.ctr, within, self.timeouts);
+        found.map(|containerd| Engine::new(Kind::Containerd(containerd)))
     }
 
     fn failed(&self, tried: Vec<Tried>) -> Error {
@@ -130,7 +179,8 @@ impl Search<'_> {
     }
 
     /// Connects, and asks what it is.
-    fn open(&self, address: &SocketAddress, within: Duration) -> Result<Engine, NoAnswer> {
+    fn open(&self, candidate: &Candidate, within: Duration) -> Result<Engine, NoAnswer> {
+        let address = &candidate.address;
         let mut client = Client::new(address, self.timeouts);
         let is_podman = client.is_podman(within).map_err(|error| match error {
             ureq::Error::Timeout(_) => NoAnswer::Silent(within),
@@ -145,7 +195,10 @@ impl Search<'_> {
         if other(found) {
             return Err(NoAnswer::Other(format!("is {}", name(found))));
         }
-        client.engine = format!("{} at {address}", name(found));
+        client.engine = match &candidate.source {
+            Source::Context(context) => format!("{} at {address}, context {context}", name(found)),
+            _ => format!("{} at {address}", name(found)),
+        };
         let store = if is_podman {
             Store::Podman
         } else {
@@ -159,21 +212,30 @@ impl Search<'_> {
                 Store::Classic
             }
         };
-        Ok(Engine(Kind::Api(Api { client, store })))
+        Ok(Engine::new(Kind::Api(Api { client, store })))
     }
 }
 
 impl Engine {
-    /// Looks for an engine: where `DOCKER_HOST` and `CONTAINER_HOST` say, then at the sockets that
-    /// Docker and podman usually have, root's and the user's, then for containerd. One that does
-    /// not answer within a second is passed over, unless it was named or there is no other.
+    /// Looks for an engine: the one that `DOCKER_HOST`, `DOCKER_CONTEXT`, `CONTAINER_HOST`,
+    /// `CONTAINERD_ADDRESS` or docker's current context names, in this order; else at the sockets that
+    /// Docker and podman usually have, root's and the user's, then containerd. One that does not answer
+    /// within a second is passed over, unless it was named or there is no other.
     ///
     /// # Errors
     ///
-    /// None answers, or the one that the environment names does not.
+    /// None answers, or the one that is named does not.
     pub fn find(choice: Choice) -> Result<Self, Error> {
         Search::new(choice).run()
     }
+}
+
+/// An engine that is the only one to be used.
+enum Named {
+    /// The one that listens there.
+    Api(Candidate),
+    /// containerd.
+    Containerd,
 }
 
 /// Why there is no engine at a place, in a few words.
@@ -185,12 +247,12 @@ enum NoAnswer {
     Other(String),
 }
 
-fn is_binding(candidate: &Candidate, choice: Choice) -> bool {
-    match choice {
-        Choice::Any => candidate.variable.is_some(),
-        Choice::Docker => candidate.variable == Some("DOCKER_HOST"),
-        Choice::Podman => candidate.variable == Some("CONTAINER_HOST"),
-        Choice::Containerd => false,
+impl NoAnswer {
+    fn at(&self, candidate: &Candidate) -> Tried {
+        Tried {
+            place: candidate.to_string(),
+            why: self.to_string(),
+        }
     }
 }
 
@@ -203,25 +265,17 @@ fn name(choice: Choice) -> &'static str {
     }
 }
 
-/// Why no engine answers at a place, and what to do where that can be said.
 fn explain(error: &ureq::Error) -> String {
-    let ureq::Error::Io(error) = error else {
-        return error.to_string();
-    };
-    match error.kind() {
-        io::ErrorKind::NotFound => "not there".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
-        io::ErrorKind::PermissionDenied => {
-            "permission denied: be a member of the socket's group (`ls -l` shows it, \
-             `sudo usermod -aG GROUP \"$USER\"` adds you), or use sudo"
-                .to_owned()
-        }
+    match error {
+        ureq::Error::Io(error) => no_connection(error),
         _ => error.to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     #[test]
@@ -229,17 +283,5 @@ mod tests {
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
         let text = explain(&ureq::Error::Io(denied));
         assert!(text.contains("group") && text.contains("sudo"), "{text}");
-    }
-
-    #[test]
-    fn an_engine_that_is_named_is_the_only_one() {
-        let candidate = |variable| Candidate {
-            address: SocketAddress::Unix("/a".into()),
-            variable,
-        };
-        let docker = candidate(Some("DOCKER_HOST"));
-        assert!(is_binding(&docker, Choice::Any) && is_binding(&docker, Choice::Docker));
-        assert!(!is_binding(&docker, Choice::Podman));
-        assert!(!is_binding(&candidate(None), Choice::Any));
     }
 }

@@ -12,7 +12,11 @@ use crate::probe;
 use crate::temporary_name::Owner;
 
 /// An engine that runs.
-pub struct Engine(pub(crate) Kind);
+pub struct Engine {
+    kind: Kind,
+    /// See [`warning`](Self::warning).
+    pub(crate) warning: Option<String>,
+}
 
 /// What an engine is spoken to with.
 pub(crate) enum Kind {
@@ -21,9 +25,21 @@ pub(crate) enum Kind {
 }
 
 impl Engine {
+    pub(crate) fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            warning: None,
+        }
+    }
+
+    /// What was not as it should be in the search for it.
+    pub fn warning(&self) -> Option<&str> {
+        self.warning.as_deref()
+    }
+
     /// The engine's name, and where it listens.
     pub fn name(&self) -> &str {
-        match &self.0 {
+        match &self.kind {
             Kind::Api(api) => api.name(),
             Kind::Containerd(containerd) => containerd.name(),
         }
@@ -44,7 +60,7 @@ impl Engine {
         options: Options,
         observer: &dyn Observer,
     ) -> Result<Loaded, Error> {
-        match &self.0 {
+        match &self.kind {
             Kind::Api(api) => load::load(api, table, trees, options, observer),
             Kind::Containerd(containerd) => containerd.load(table, trees, options, observer),
         }
@@ -54,7 +70,7 @@ impl Engine {
     /// about to be stopped; [`load`](Self::load) itself leaves nothing.
     pub fn remove_temporary_names(&self) {
         let own = Owner::this_process();
-        match &self.0 {
+        match &self.kind {
             Kind::Api(api) => probe::remove_probes(api, |owner| *owner == own),
             Kind::Containerd(containerd) => containerd.remove_names(|owner| *owner == own),
         }

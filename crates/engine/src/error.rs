@@ -1,6 +1,7 @@
 //! Why an image could not be loaded.
 
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 /// Why an image could not be loaded.
@@ -19,7 +20,7 @@ pub enum Error {
         tried: Vec<Tried>,
     },
     /// The environment contains an address that is not supported.
-    #[error("{variable}={text}: {why}")]
+    #[error("{variable}={text}: {why}{advice}")]
     Address {
         /// The environment's variable.
         variable: &'static str,
@@ -27,6 +28,18 @@ pub enum Error {
         text: String,
         /// What is wrong with it.
         why: &'static str,
+        /// What to do, if anything helps.
+        advice: String,
+    },
+    /// The context that docker would use cannot be used.
+    #[error("docker's context {name} ({named_by}): {why}")]
+    Context {
+        /// Its name.
+        name: String,
+        /// Who names it: a variable, or docker's configuration.
+        named_by: &'static str,
+        /// What is wrong with it, and what to do.
+        why: String,
     },
     /// The engine cannot be reached, or the connection broke.
     #[error("{what}: {engine} cannot be reached")]
@@ -68,7 +81,7 @@ pub enum Error {
         /// The program.
         client: &'static str,
         /// The system's error.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The engine's answer is not what its API promises.
     #[error("{what}: {engine} gave an unexpected answer: {why}")]
@@ -99,7 +112,7 @@ pub enum Error {
     Image(#[from] image::Error),
     /// A pipe between two threads cannot be made.
     #[error("cannot start to send the image")]
-    Pipe(#[source] std::io::Error),
+    Pipe(#[source] io::Error),
 }
 
 /// A place where no engine answers.
@@ -120,4 +133,18 @@ impl fmt::Display for Tried {
 fn list(tried: &[Tried]) -> String {
     let texts: Vec<String> = tried.iter().map(Tried::to_string).collect();
     texts.join("; ")
+}
+
+/// Why nobody can be connected to at a place, and what to do where that can be said.
+pub(crate) fn no_connection(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "not there".to_owned(),
+        io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+        io::ErrorKind::PermissionDenied => {
+            "permission denied: be a member of the socket's group (`ls -l` shows it, \
+             `sudo usermod -aG GROUP \"$USER\"` adds you), or use sudo"
+                .to_owned()
+        }
+        _ => error.to_string(),
+    }
 }

@@ -85,8 +85,9 @@ pub struct LoadArgs {
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
-    /// The engine to load the image into [default: the first one found: $DOCKER_HOST,
-    /// $CONTAINER_HOST, Docker's socket, podman's socket, containerd].
+    /// The engine to load the image into [default: the one that $DOCKER_HOST, $DOCKER_CONTEXT,
+    /// $CONTAINER_HOST, $CONTAINERD_ADDRESS or docker's current context names, else the first one
+    /// found: Docker's socket, podman's socket, containerd].
     #[arg(
         long,
         value_parser = parse::engine(),

@@ -24,7 +24,8 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         check_name(name).context("the image cannot be loaded")?;
     }
     if !args.quiet {
-        for warning in &input.warnings {
+        let of_input = input.warnings.iter().map(String::as_str);
+        for warning in engine.warning().into_iter().chain(of_input) {
             say!("warning: {warning}");
         }
         say!("loading into {}", engine.name());

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use engine::{Choice, Engine, Error, Search};
@@ -14,6 +15,8 @@ use crate::search::TIMEOUTS;
 /// A `ctr` that lists no blobs and tells what it was asked for.
 struct Ctr {
     directory: TempDir,
+    /// Where containerd would listen.
+    _socket: UnixListener,
 }
 
 impl Ctr {
@@ -33,12 +36,20 @@ impl Ctr {
         let program = directory.path().join("ctr");
         fs::write(&program, script).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        Self { directory }
+        let socket = UnixListener::bind(directory.path().join("c.sock")).unwrap();
+        Self {
+            directory,
+            _socket: socket,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("c.sock")
     }
 
     fn find(&self) -> Result<Engine, Error> {
-        let environment =
-            |name: &str| (name == "CONTAINERD_ADDRESS").then(|| OsString::from("/c.sock"));
+        let socket = OsString::from(self.socket());
+        let environment = |name: &str| (name == "CONTAINERD_ADDRESS").then(|| socket.clone());
         let search = Search {
             choice: Choice::Any,
             environment: &environment,
@@ -59,7 +70,11 @@ impl Ctr {
 fn the_image_gets_its_name_when_it_is_whole_and_a_version_that_was_not_tried_is_told() {
     let ctr = Ctr::new("v9.1.0", "cat > /dev/null", "true");
     let engine = ctr.find().unwrap();
-    assert_eq!(engine.name(), "containerd at /c.sock, namespace default");
+    let name = format!(
+        "containerd at {}, namespace default",
+        ctr.socket().display()
+    );
+    assert_eq!(engine.name(), name);
     let (loaded, warnings) = load(&engine);
     assert_eq!(loaded.unwrap().sent, 1);
     assert_eq!(warnings.len(), 1);
@@ -93,6 +108,38 @@ fn one_that_hangs_is_ended() {
     );
     let error = load(&ctr.find().unwrap()).0.unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
+}
+
+/// It takes no input, or takes it and does not come to an end: so does a containerd whose disk hangs.
+#[test]
+fn one_that_is_silent_is_given_up() {
+    for import in ["exec sleep 600", "cat > /dev/null; exec sleep 600"] {
+        let ctr = Ctr::new("1.6.20", import, "true");
+        let error = load(&ctr.find().unwrap()).0.unwrap_err().to_string();
+        let expected = "cannot import the image: containerd at ";
+        assert!(error.starts_with(expected), "{error}");
+        assert!(error.contains("was silent for 400ms"), "{error}");
+        assert!(ctr.log().pop().unwrap().contains(" images remove "));
+    }
+}
+
+/// `ctr` would say so in the words of its libraries.
+#[test]
+fn a_containerd_that_is_not_there_is_told_in_plain_words() {
+    let said = "echo 'ctr: failed to dial \"/x\": context deadline exceeded: connection error' >&2; exit 1";
+    let ctr = Ctr::new("1.6.20", "true", "true");
+    let program = ctr.directory.path().join("ctr");
+    fs::write(&program, format!("#!/bin/sh\n{said}\n")).unwrap();
+    let error = ctr.find().err().unwrap().to_string();
+    let socket = ctr.socket().display().to_string();
+    let expected = format!("{socket}: a program listens there, but does not answer within 400ms");
+    assert!(error.contains(&expected), "{error}");
+    fs::remove_file(ctr.socket()).unwrap();
+    let error = ctr.find().err().unwrap().to_string();
+    assert!(error.contains(&format!("{socket}: not there")), "{error}");
+    drop(UnixListener::bind(ctr.socket()).unwrap());
+    let error = ctr.find().err().unwrap().to_string();
+    assert!(error.contains("nobody listens there"), "{error}");
 }
 
 #[test]

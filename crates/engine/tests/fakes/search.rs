@@ -1,12 +1,15 @@
 //! Which engine is found, where some do not answer.
 
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engine::{Choice, Engine, Error, Search, Timeouts};
+use oci::Digest;
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::docker::{Classic, Docker, Reply};
 
@@ -71,6 +74,130 @@ fn an_engine_that_is_named_and_does_not_answer_is_an_error() {
     assert!(error.starts_with("no docker answers"), "{error}");
     assert!(error.contains("does not answer within 400ms"), "{error}");
     assert_eq!(silent.log(), ["GET /_ping"; 3]);
+}
+
+/// A directory with docker's configuration: contexts with these names and engines.
+fn contexts(contexts: &[(&str, &str)], config: &str) -> TempDir {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("config.json"), config).unwrap();
+    for (name, host) in contexts {
+        let id = Digest::of(name.as_bytes());
+        let meta = directory.path().join("contexts/meta").join(id.hex());
+        fs::create_dir_all(&meta).unwrap();
+        let text = json!({"Name": name, "Endpoints": {"docker": {"Host": host}}});
+        fs::write(meta.join("meta.json"), text.to_string()).unwrap();
+    }
+    directory
+}
+
+#[test]
+fn dockers_contexts_are_followed_in_its_own_order() {
+    let [usual, a, b] = [docker(), docker(), docker()];
+    let none = "unix:///there/is/none.sock";
+    let all = [("a", &*a.host()), ("b", &*b.host()), ("none", none)];
+    let configuration = contexts(&all, r#"{"currentContext": "a"}"#);
+    let config = ("DOCKER_CONFIG", configuration.path().to_str().unwrap());
+    let (at_a, at_b) = (a.socket(), b.socket());
+    let (at_a, at_b) = (at_a.display(), at_b.display());
+    for choice in [Choice::Any, Choice::Docker] {
+        for (variables, expected) in [
+            (vec![], format!("docker at {at_a}, context a")),
+            (
+                vec![("DOCKER_CONTEXT", "b")],
+                format!("docker at {at_b}, context b"),
+            ),
+            (
+                vec![("DOCKER_CONTEXT", "a"), ("DOCKER_HOST", &*b.host())],
+                format!("docker at {at_b}"),
+            ),
+            (
+                vec![("DOCKER_CONTEXT", ""), ("DOCKER_HOST", "")],
+                format!("docker at {at_a}, context a"),
+            ),
+        ] {
+            let variables = [&[config], &variables[..]].concat();
+            let engine = find(&variables, &[&usual], choice).unwrap();
+            assert_eq!(engine.name(), expected, "{variables:?}");
+        }
+        let variables = [config, ("DOCKER_CONTEXT", "none")];
+        let error = find(&variables, &[&usual], choice).err().unwrap();
+        let error = error.to_string();
+        let expected = "/there/is/none.sock, docker's context none: not there";
+        assert!(error.contains(expected), "{error}");
+    }
+    // The environment is nearer than docker's configuration, which is no business of podman's.
+    let container = ("CONTAINER_HOST", &*b.host());
+    let engine = find(&[config, container], &[&usual], Choice::Any).unwrap();
+    assert_eq!(engine.name(), format!("docker at {at_b}"));
+    let error = find(&[config], &[], Choice::Podman).err().unwrap();
+    assert!(!error.to_string().contains("context"), "{error}");
+    assert_eq!(usual.log(), [""; 0]);
+}
+
+#[test]
+fn a_context_that_cannot_be_used_is_an_error_that_says_what_to_do() {
+    let usual = docker();
+    let all = [("far", "ssh://me:secret@there"), ("odd", "npipe:////./x")];
+    let configuration = contexts(&all, r#"{"currentContext": "gone"}"#);
+    let config = ("DOCKER_CONFIG", configuration.path().to_str().unwrap());
+    for (variables, expected) in [
+        (
+            vec![],
+            "docker's context gone (docker's current context): it does not exist",
+        ),
+        (
+            vec![("DOCKER_CONTEXT", "far")],
+            "docker's context far (DOCKER_CONTEXT): it is at ssh://me@there: engines behind ssh are \
+             not supported; send the image with `stream-layered stream … | docker --context far load`",
+        ),
+        (
+            vec![("DOCKER_CONTEXT", "odd")],
+            "docker's context odd (DOCKER_CONTEXT): it is at npipe:////./x: unix:///path",
+        ),
+        (
+            vec![("DOCKER_HOST", "ssh://me:secret@there")],
+            "DOCKER_HOST=ssh://me@there: engines behind ssh are not supported; send the image with \
+             `stream-layered stream … | docker load`",
+        ),
+        (
+            vec![
+                ("DOCKER_HOST", "tcp://127.0.0.1:2376"),
+                ("DOCKER_TLS_VERIFY", "1"),
+            ],
+            "DOCKER_HOST=tcp://127.0.0.1:2376: engines behind TLS are not supported; send",
+        ),
+    ] {
+        let variables = [&[config], &variables[..]].concat();
+        let error = find(&variables, &[&usual], Choice::Any).err().unwrap();
+        assert!(error.to_string().starts_with(expected), "{error}");
+    }
+    // podman's users are not held up by what is said of Docker.
+    let variables = [config, ("DOCKER_HOST", "ssh://there")];
+    let error = find(&variables, &[], Choice::Podman).err().unwrap();
+    assert!(error.to_string().starts_with("no podman"), "{error}");
+}
+
+/// As with docker, which says so and goes on.
+#[test]
+fn a_configuration_of_docker_that_cannot_be_read_is_a_warning() {
+    let usual = docker();
+    let configuration = contexts(&[], "{");
+    let config = ("DOCKER_CONFIG", configuration.path().to_str().unwrap());
+    let engine = find(&[config], &[&usual], Choice::Any).unwrap();
+    let warning = engine.warning().unwrap();
+    assert!(warning.contains("config.json"), "{warning}");
+    assert_eq!(find(&[], &[&usual], Choice::Any).unwrap().warning(), None);
+}
+
+#[test]
+fn a_containerd_that_is_named_is_not_replaced() {
+    let usual = docker();
+    let variables = [("CONTAINERD_ADDRESS", "/there/is/none.sock")];
+    let error = find(&variables, &[&usual], Choice::Any).err().unwrap();
+    let error = error.to_string();
+    assert!(error.contains("/there/is/none.sock: not there"), "{error}");
+    // It is not what was asked for.
+    find(&variables, &[&usual], Choice::Docker).unwrap();
 }
 
 /// systemd holds a socket open, and starts its engine at the first call.
