@@ -411,16 +411,6 @@ fn an_engine_that_is_not_there_is_named() {
     );
 }
 
-#[needs(docker)]
-#[test]
-fn an_engine_that_does_not_like_the_name_says_so() {
-    let engine = Engine::docker();
-    let mut hello = Hello::new();
-    hello.name = "Upper".to_owned();
-    let line = fail(&mut hello.load_command(engine.host(), "1"), 1);
-    assert!(line.contains("must be lowercase"), "{line}");
-}
-
 /// An engine whose disk is full says so at once, and takes no more.
 #[test]
 fn an_answer_before_the_end_is_told() {
