@@ -4,3 +4,4 @@ mod carried_plans;
 mod engines;
 mod mistakes;
 mod settings;
+mod terminal;

@@ -29,7 +29,10 @@ fn main() -> ExitCode {
     if let Some(Err(error)) = first_word().as_deref().map(mistyped::refuse) {
         return exit::failure(&error.into());
     }
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
     let command = cli.command.unwrap_or(Command::Stream(cli.stream));
     let result = jobs::limit_pool(command.jobs()).and_then(|()| run(command));
     match result {

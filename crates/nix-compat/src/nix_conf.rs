@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::shown::shown;
-
 /// The settings of one or more files, in the order in which they were read: the later holds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NixConf {
@@ -21,14 +19,12 @@ pub struct Include {
     pub required: bool,
 }
 
-/// A line that is not a setting.
+/// A line that is not a setting. It is not shown: what was meant may be `access-tokens`, which are secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: `{text}` is not a setting: `NAME = VALUE` was expected")]
+#[error("line {line} is not a setting: `NAME = VALUE` was expected")]
 pub struct NixConfError {
     /// Number of the line, from 1.
     pub line: usize,
-    /// The line.
-    pub text: String,
 }
 
 impl NixConf {
@@ -60,10 +56,7 @@ impl NixConf {
                     self.set(name, value);
                 }
                 _ => {
-                    return Err(E::from(NixConfError {
-                        line: number + 1,
-                        text: shown(whole),
-                    }));
+                    return Err(E::from(NixConfError { line: number + 1 }));
                 }
             }
         }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::args::{DiffArgs, DiffFormat};
 use crate::output::console;
+use crate::output::shown;
 use crate::output::table::{Column, Table};
 use crate::platform;
 use crate::resolve::plan_source::PlanSource;
@@ -22,10 +23,13 @@ pub fn run(args: &DiffArgs) -> Result<()> {
     };
     let (old, new) = (open(&args.old)?, open(&args.new)?);
     let diff = Diff::new(&old, &new);
-    console::print(match args.format {
-        DiffFormat::Text => text(&old, &new, &diff),
-        DiffFormat::Json => serde_json::to_string_pretty(&json(&new, &diff))? + "\n",
-    })
+    match args.format {
+        DiffFormat::Text => console::print_lines(&text(&old, &new, &diff)),
+        DiffFormat::Json => {
+            let json = serde_json::to_string_pretty(&json(&new, &diff))? + "\n";
+            console::print(shown::json(&json))
+        }
+    }
 }
 
 fn text(old: &Plan, new: &Plan, diff: &Diff) -> String {

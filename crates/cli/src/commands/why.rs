@@ -21,7 +21,7 @@ pub fn run(args: &WhyArgs) -> Result<()> {
         .iter()
         .map(|path| explain(&planned, path))
         .collect();
-    console::print(explained.join("\n"))
+    console::print_lines(&explained.join("\n"))
 }
 
 /// The store paths that are asked about: one path, or all with a name.

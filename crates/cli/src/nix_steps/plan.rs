@@ -11,6 +11,7 @@ use stores::{Graph, LocalStore};
 
 use super::attributes::{self, Attributes};
 use crate::output::console::say;
+use crate::output::plan_table;
 use crate::platform;
 use crate::resolve::plan_request::{self, DEFAULT_STRATEGY, LayerRules};
 use crate::resolve::plan_source::PlanSource;
@@ -35,7 +36,9 @@ pub fn run() -> Result<()> {
     let attributes: Attributes<PlanAttributes> = attributes::read()?;
     let plan = plan(&attributes.values, &attributes.text)?;
     if attributes.values.debug {
-        say!("{}", crate::output::plan_table::for_log(&plan).trim_end());
+        for line in plan_table::for_log(&plan).lines() {
+            say!("{line}");
+        }
     }
     let value = match plan.history {
         None => plan.to_layers_json(),

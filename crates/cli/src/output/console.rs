@@ -4,15 +4,26 @@ use std::io::{self, Write as _};
 
 use anyhow::{Context, Result};
 
-/// Prints a line to standard error. Unlike `eprintln!`, it does not panic if that fails: the work goes
-/// on.
+use crate::output::shown;
+
+/// Prints a line to standard error, fit for a terminal. Unlike `eprintln!`, it does not panic if that
+/// fails: the work goes on.
 macro_rules! say {
-    ($($arguments:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($arguments)*);
-    }};
+    ($($arguments:tt)*) => {
+        $crate::output::console::say_line(&format!($($arguments)*))
+    };
 }
 pub(crate) use say;
+
+/// What `say!` does.
+pub fn say_line(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", shown::line(text));
+}
+
+/// Prints a result for people to standard output, fit for a terminal.
+pub fn print_lines(text: &str) -> Result<()> {
+    print(shown::lines(text))
+}
 
 /// Prints a result to standard output. A closed pipe is not an error: the reader has what it wanted.
 pub fn print(text: impl AsRef<[u8]>) -> Result<()> {

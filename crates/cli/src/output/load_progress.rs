@@ -50,13 +50,13 @@ impl Observer for LoadProgress {
             DecimalBytes(size)
         );
         self.line.log(&text);
-        self.line.bar().set_message(text);
+        self.line.message(text);
     }
 
     fn bytes(&self, count: u64) {
         self.line.bar().inc(count);
         if count == 0 && !self.is_sent.swap(true, Ordering::Relaxed) {
-            self.line.bar().set_message("the engine unpacks the layers");
+            self.line.message("the engine unpacks the layers");
         }
     }
 

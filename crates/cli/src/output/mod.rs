@@ -9,4 +9,5 @@ pub mod plan_table;
 pub mod progress;
 pub mod progress_line;
 pub mod push_progress;
+pub mod shown;
 pub mod table;

@@ -6,6 +6,7 @@ use indicatif::DecimalBytes;
 use layering::{Plan, PlannedLayer};
 
 use crate::output::console;
+use crate::output::shown;
 use crate::output::table::{Column, Table};
 
 /// Width if there is no terminal, in columns.
@@ -34,7 +35,7 @@ pub fn for_log(plan: &Plan) -> String {
 fn with_width(plan: &Plan, width: usize) -> String {
     let count = plan.layers.len().to_string().len().max(1);
     let bar = if width < 80 { 0 } else { BAR };
-    let reasons = plan.layers.iter().map(|layer| layer.reason.to_string());
+    let reasons = plan.layers.iter().map(reason_of);
     let reason = reasons.map(|text| text.chars().count()).max();
     let most = if width < 100 { REASON / 2 } else { REASON };
     let reason = reason.unwrap_or(0).clamp("WHY".len(), most);
@@ -67,7 +68,7 @@ fn with_width(plan: &Plan, width: usize) -> String {
             &DecimalBytes(layer.size).to_string(),
             &bar_of(layer.size, largest, bar),
             &chance,
-            &shortened(&layer.reason.to_string(), reason),
+            &shortened(&reason_of(layer), reason),
             &shortened(&names(plan, layer, first), names_width),
         ]);
         first += layer.paths.len();
@@ -75,6 +76,11 @@ fn with_width(plan: &Plan, width: usize) -> String {
     let layers = plan.layers.len();
     let size = DecimalBytes(plan.size());
     table.text() + &format!("{layers} layers of store paths, {first} paths, {size}\n")
+}
+
+/// Why the layer is one. The text may come from the label of a previous image.
+fn reason_of(layer: &PlannedLayer) -> String {
+    shown::line(&layer.reason.to_string())
 }
 
 /// The names in a layer, the largest first; `first` is the number of its first path in the plan.

@@ -31,7 +31,7 @@ impl Observer for Progress {
         self.0.bar().set_position(index as u64 + 1);
         self.0
             .log(format_args!("layer {} of {of}: {text}", index + 1));
-        self.0.bar().set_message(text);
+        self.0.message(text);
     }
 }
 
@@ -41,7 +41,7 @@ impl Destination for Progress {
         self.0.bar().set_length(of as u64);
         self.0
             .log(format_args!("layer {} of {of}: {text}", index + 1));
-        self.0.bar().set_message(text);
+        self.0.message(text);
     }
 
     fn done(&self, _: usize, _: &BlobId, _: bool) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::output::console::say;
+use crate::output::shown;
 
 /// A bar on a terminal, and lines of a log elsewhere. Sizes are in MB everywhere.
 pub struct ProgressLine {
@@ -48,6 +49,11 @@ impl ProgressLine {
     /// The bar.
     pub fn bar(&self) -> &ProgressBar {
         &self.bar
+    }
+
+    /// Shows a text behind the bar.
+    pub fn message(&self, text: impl Display) {
+        self.bar.set_message(shown::line(&text.to_string()));
     }
 
     /// Writes a line of the log, unless there is a terminal.

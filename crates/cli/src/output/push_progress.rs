@@ -28,7 +28,7 @@ impl Observer for PushProgress {
         match event {
             Event::Sending { all, .. } => {
                 let text = format!("{} sent, {name}", DecimalBytes(*all));
-                self.0.bar().set_message(text);
+                self.0.message(text);
             }
             Event::Waiting { why } => self.0.note(format_args!("{name}: trying again: {why}")),
             Event::Arrived(arrived) => {

@@ -1,5 +1,7 @@
 //! Tables of text.
 
+use crate::output::shown;
+
 /// A table with columns of fixed widths. A cell that is wider than its column moves the rest of its
 /// row to the right.
 pub struct Table<const COLUMNS: usize> {
@@ -71,6 +73,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
                 line += &" ".repeat(column.gap);
             }
             let width = column.width;
+            let cell = shown::line(cell);
             line += &if column.is_right {
                 format!("{cell:>width$}")
             } else {

@@ -11,6 +11,7 @@ use crate::args::{PlanArgs, PlanFormat};
 use crate::output::console::{self, say};
 use crate::output::output_file::OutputFile;
 use crate::output::plan_table;
+use crate::output::shown;
 use crate::resolve::plan::Planned;
 use crate::resolve::store::Store;
 
@@ -28,9 +29,9 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     } else {
         match args.format {
             PlanFormat::Table => plan_table::table(plan, args.output.is_none()),
-            PlanFormat::Json => serde_json::to_string_pretty(plan)? + "\n",
+            PlanFormat::Json => shown::json(&serde_json::to_string_pretty(plan)?) + "\n",
             PlanFormat::Layers => serde_json::to_string_pretty(&plan.to_layers_json())? + "\n",
-            PlanFormat::Dot => layering::dot(&planned.closure.closure, plan),
+            PlanFormat::Dot => shown::lines(&layering::dot(&planned.closure.closure, plan)),
             PlanFormat::Html => page::page(plan, &planned.title())?,
         }
     };

@@ -4,6 +4,8 @@ use anyhow::Result;
 use layering::Plan;
 use serde_json::{Value, json};
 
+use crate::output::shown;
+
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -11,7 +13,7 @@ const SCRIPT: &str = include_str!("page.js");
 /// The page; `title` says what is in the image.
 pub fn page(plan: &Plan, title: &str) -> Result<String> {
     // A script ends at the first `</script`, and store paths may not hold `<`; reasons may.
-    let data = serde_json::to_string(&data(plan, title))?.replace('<', "\\u003c");
+    let data = shown::json(&serde_json::to_string(&data(plan, title))?).replace('<', "\\u003c");
     let mut page = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len());
     let mut rest = PAGE;
     for (mark, text) in [
