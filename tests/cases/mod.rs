@@ -1,7 +1,9 @@
 //! Situations that users and attackers met, one test each, named after where it was told.
 
 mod carried_plans;
+mod changed_files;
 mod engines;
+mod few_threads;
 mod mistakes;
 mod settings;
 mod terminal;

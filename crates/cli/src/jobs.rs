@@ -3,6 +3,10 @@
 use std::num::NonZeroUsize;
 
 use anyhow::{Context, Result};
+use image::threads;
+
+/// Threads that a run needs beside those of the pool, at the least.
+const BESIDE: usize = 4;
 
 /// The number from `--jobs`, else from Nix's build environment, else one per CPU.
 pub fn jobs(option: Option<NonZeroUsize>) -> NonZeroUsize {
@@ -13,20 +17,33 @@ pub fn jobs(option: Option<NonZeroUsize>) -> NonZeroUsize {
 }
 
 /// Keeps the process's pool, in which planning runs, to so many threads. rayon gives it one for
-/// each processor otherwise, once there is work for it, and more are of no use.
+/// each processor otherwise, once there is work for it, and more are of no use. Where the system gives
+/// few, this thread plans alone, and leaves them to the layers.
 ///
 /// # Errors
 ///
-/// The system gives no thread.
+/// The pool is there already, or the system gives no thread after all.
 pub fn limit_pool(option: Option<NonZeroUsize>) -> Result<()> {
     let processors = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let fewer = |jobs: &NonZeroUsize| *jobs < processors;
-    let Some(jobs) = option.or_else(given_by_nix).filter(fewer) else {
+    let threads = option
+        .or_else(given_by_nix)
+        .map_or(processors, |jobs| jobs.min(processors));
+    let wanted = threads.get() + BESIDE;
+    let pool = rayon::ThreadPoolBuilder::new();
+    let pool = if threads == NonZeroUsize::MIN || threads::startable(wanted) < wanted {
+        pool.num_threads(1).use_current_thread()
+    } else if threads < processors {
+        pool.num_threads(threads.get())
+    } else {
         return Ok(());
     };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(jobs.get());
     pool.build_global()
-        .with_context(|| format!("cannot start {jobs} threads"))
+        .with_context(|| format!("cannot start {threads} threads"))
+}
+
+/// How many blobs are sent at once: each takes a thread that sends and one that compresses.
+pub fn senders(most: usize) -> usize {
+    (threads::startable(2 * most) / 2).max(1)
 }
 
 fn given_by_nix() -> Option<NonZeroUsize> {

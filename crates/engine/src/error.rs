@@ -63,6 +63,11 @@ pub enum Error {
         /// How long it was waited for.
         within: Duration,
     },
+    /// The system gives no thread.
+    #[error(
+        "cannot send the image: a limit of processes (`ulimit -u`, or a container's) is reached"
+    )]
+    Thread(#[source] std::io::Error),
     /// The engine refuses.
     #[error("{what}: {engine} says: {message}")]
     Refused {

@@ -3,7 +3,7 @@
 use std::io::{self, PipeReader, Read};
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::thread::{self, Builder};
 
 use image::Output;
 
@@ -26,7 +26,9 @@ pub(crate) fn send<T>(
             failed: &failed,
             observer,
         };
-        let upload = scope.spawn(|| upload(archive));
+        let upload = Builder::new()
+            .spawn_scoped(scope, || upload(archive))
+            .map_err(Error::Thread)?;
         let written = write(&mut output);
         // Before the pipe's end is seen: what was written until then is not to be taken for whole.
         failed.store(written.is_err(), Ordering::Release);

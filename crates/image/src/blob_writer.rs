@@ -203,7 +203,9 @@ impl<'a> BlobWriter<'_, 'a> {
         match layer {
             Layer::Base(base, layer) => writers.copy_base(base, layer, &mut sink),
             Layer::Own(own) => {
-                own.write_tar(writers.trees, &writers.table.image().rules, &mut sink)
+                let rules = &writers.table.image().rules;
+                let mut seen = writers.table.seen(self.index);
+                own.write_tar(writers.trees, rules, &mut sink, &mut seen)
             }
         }
     }

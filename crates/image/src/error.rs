@@ -104,8 +104,8 @@ pub enum Error {
         what: String,
     },
     /// The system gives no more threads.
-    #[error("cannot start threads; --jobs sets how many")]
-    Threads(#[source] rayon::ThreadPoolBuildError),
+    #[error("cannot work on the layers; --jobs 1 takes fewer threads")]
+    Threads(#[source] io::Error),
     /// Another thread failed first.
     #[error("stopped because another layer failed")]
     Cancelled,

@@ -2,11 +2,12 @@
 
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::Scope;
+use std::thread::{Builder, Scope};
 
 use crate::blob_writer::{BlobWriter, BlobWriters};
 use crate::error::Error;
 use crate::layer_id::BlobId;
+use crate::threads;
 
 /// Bytes that are handed over at once.
 const PIECE: usize = 128 << 10;
@@ -36,7 +37,7 @@ impl<'i> BlobWriters<'i> {
     ///
     /// # Errors
     ///
-    /// The work was stopped.
+    /// The work was stopped, or the system gives no more threads.
     pub fn stream<'scope, 'env>(
         &'env self,
         index: usize,
@@ -48,7 +49,9 @@ impl<'i> BlobWriters<'i> {
         let writer = self.writer(index)?;
         let announced = self.table().blob(index);
         let (sender, pieces) = sync_channel(AHEAD);
-        scope.spawn(move || make(writer, announced, sender));
+        Builder::new()
+            .spawn_scoped(scope, move || make(writer, announced, sender))
+            .map_err(|_| Error::Threads(threads::none_to_start()))?;
         Ok(LayerStream {
             pieces,
             piece: Vec::new(),

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::layer_cache::{BlobKey, LayerCache, LayerKey};
 use crate::layer_id::{BlobId, TarId};
 use crate::recipe::{Image, Layer, OwnLayer, Root};
+use crate::seen::Seen;
 
 /// Something that is known of a layer, in the order in which it is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -73,6 +74,8 @@ pub struct LayerTable<'a> {
     layers: Vec<Layer<'a>>,
     compression: Compression,
     rows: Mutex<Vec<Row>>,
+    /// The files of layers that were hashed.
+    seen: Mutex<BTreeMap<usize, Seen>>,
 }
 
 /// What is known of one layer.
@@ -111,6 +114,7 @@ impl<'a> LayerTable<'a> {
             image,
             layers,
             compression,
+            seen: Mutex::default(),
         })
     }
 
@@ -283,6 +287,18 @@ impl<'a> LayerTable<'a> {
         }
         let made = self.rows()[index].blob.make(blob);
         made.map_err(|expected| self.wrong_digest(index, expected.digest, blob.digest))
+    }
+
+    /// What a layer's files are compared with while they are read once more, if they were seen.
+    pub(crate) fn seen(&self, index: usize) -> Seen {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&index).map(Seen::again).unwrap_or_default()
+    }
+
+    /// Takes what was seen of a layer's files while it was hashed.
+    pub(crate) fn saw(&self, index: usize, files: Seen) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.insert(index, files);
     }
 
     /// The error of a layer that is not the tar that it was expected to be.

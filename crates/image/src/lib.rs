@@ -13,6 +13,7 @@ pub mod layer_cache;
 pub mod new_file;
 pub mod nix_image_json;
 pub mod sink;
+pub mod threads;
 pub mod timestamp;
 pub mod write;
 
@@ -27,6 +28,7 @@ mod layer_table;
 mod output;
 mod recipe;
 mod schedule;
+mod seen;
 mod spool;
 
 pub use blob_writer::{BlobWriter, BlobWriters};

@@ -9,10 +9,9 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use rayon::ThreadPoolBuilder;
-
 use crate::error::Error;
 use crate::sink::{CopyError, Sink, Stop};
+use crate::threads;
 
 /// What threads that work on the layers of one image share.
 #[derive(Default)]
@@ -54,13 +53,9 @@ impl Schedule {
         tasks: Vec<impl FnOnce() -> Result<(), Error> + Send>,
         body: impl FnOnce() -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let threads = threads.get().min(tasks.len().max(1));
+        let threads = threads.min(NonZeroUsize::new(tasks.len()).unwrap_or(NonZeroUsize::MIN));
         // A pool of its own: tasks wait for `body`, and `body` may compress on the global pool.
-        let pool = ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .thread_name(|index| format!("layers-{index}"))
-            .build()
-            .map_err(Error::Threads)?;
+        let pool = threads::pool(threads, "layers").map_err(Error::Threads)?;
         let result = pool.in_place_scope_fifo(|scope| {
             for task in tasks {
                 scope.spawn_fifo(move |_| {

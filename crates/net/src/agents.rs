@@ -68,7 +68,9 @@ impl Agents {
                 .max_redirects_will_error(settings.redirects > 0)
                 .proxy(proxy)
                 .tls_config(tls.clone())
-                .timeout_resolve(Some(CONNECT))
+                // The system's resolver gives up by itself. With a time of ours, ureq would start a thread
+                // for each name, and panic where it gets none.
+                .timeout_resolve(None)
                 .timeout_connect(Some(settings.silence.min(CONNECT)))
                 .timeout_await_100(Some(CONTINUE))
                 .timeout_per_read(Some(settings.silence))

@@ -2,8 +2,9 @@
 //! links. Names are bytes. This is what the places that trees come from and the writers of layers
 //! have in common; neither knows the other.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use crate::store_path::StorePath;
@@ -56,12 +57,43 @@ pub trait Contents {
     /// Length in bytes.
     fn size(&self) -> u64;
 
+    /// What tells the file from another one, where it is a file of a file system, as it was when
+    /// it was listed.
+    fn stamp(&self) -> Option<Stamp> {
+        None
+    }
+
     /// Opens the contents; exactly [`size`](Self::size) bytes come, or an error. At most once.
     ///
     /// # Errors
     ///
     /// The file is gone, or cannot be read, or has another size than it had.
     fn open(&mut self) -> Result<Opened<'_>, TreeError>;
+}
+
+/// What is another if a file was written to, or another one has its place.
+///
+/// The time of the last change of status is not among it: `nix store optimise` and Nix's
+/// `auto-optimise-store` make further hard links to a file at any time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp {
+    /// Number of the inode.
+    pub inode: u64,
+    /// Length in bytes.
+    pub size: u64,
+    /// When its contents were changed last: seconds, and nanoseconds.
+    pub mtime: (i64, i64),
+}
+
+impl Stamp {
+    /// That of an open file.
+    pub fn of(metadata: &Metadata) -> Self {
+        Self {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            mtime: (metadata.mtime(), metadata.mtime_nsec()),
+        }
+    }
 }
 
 /// Opened contents of a file.
@@ -98,6 +130,16 @@ pub enum TreeError {
         expected: u64,
         /// Bytes that it has now, or so far.
         found: u64,
+    },
+    /// A file was written to, or another one was put in its place, though its length is the same.
+    #[error(
+        "{} has changed since it was hashed, or while it was read; a store path must never change \
+         (see `nix store verify`); after `nix store optimise`, run this again",
+        path.display()
+    )]
+    Rewritten {
+        /// The file.
+        path: PathBuf,
     },
     /// A socket, pipe or device.
     #[error("{} is not a file, directory or link; a store path holds nothing else", path.display())]

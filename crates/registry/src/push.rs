@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::thread::{self, Builder};
 
 use oci::Digest;
 use oci::media_type::is_foreign_layer;
@@ -176,7 +176,10 @@ impl<'a> Push<'a> {
         thread::scope(|scope| {
             // This thread is one of them.
             for _ in 1..self.options.jobs.min(todo.len()) {
-                scope.spawn(work);
+                // Where the system gives no more, those that there are do all of it.
+                if Builder::new().spawn_scoped(scope, work).is_err() {
+                    break;
+                }
             }
             work();
         });

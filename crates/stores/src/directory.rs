@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix_compat::StorePath;
-use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit, sibling_order};
+use nix_compat::tree::{Contents, Opened, Stamp, TreeError, Trees, Visit, sibling_order};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -196,6 +196,16 @@ impl Walk<'_> {
                     path: &self.path,
                 };
                 let size = u64::try_from(stat.st_size).unwrap_or(0);
+                #[allow(
+                    clippy::unnecessary_cast,
+                    clippy::useless_conversion,
+                    reason = "types of other systems"
+                )]
+                let stamp = Stamp {
+                    inode: stat.st_ino as u64,
+                    size,
+                    mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+                };
                 let executable = Mode::from_raw_mode(stat.st_mode).contains(Mode::XUSR);
                 self.visitor.file(
                     &self.path,
@@ -203,7 +213,7 @@ impl Walk<'_> {
                     &mut FileContents {
                         at,
                         name,
-                        size,
+                        stamp,
                         place,
                     },
                 )
@@ -264,20 +274,31 @@ impl Place<'_> {
 struct FileContents<'a> {
     at: BorrowedFd<'a>,
     name: &'a CStr,
-    size: u64,
+    stamp: Stamp,
     place: Place<'a>,
 }
 
 impl Contents for FileContents<'_> {
     fn size(&self) -> u64 {
-        self.size
+        self.stamp.size
+    }
+
+    fn stamp(&self) -> Option<Stamp> {
+        Some(self.stamp)
     }
 
     fn open(&mut self) -> Result<Opened<'_>, TreeError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        rustix::fs::openat(self.at, self.name, flags, Mode::empty())
-            .map(|file| Opened::File(File::from(file)))
-            .map_err(|error| self.place.read_error(error))
+        // It was a regular file. With `NONBLOCK`, a pipe that took its place is not waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(self.at, self.name, flags, Mode::empty())
+            .map_err(|error| self.place.read_error(error))?;
+        let stat = rustix::fs::fstat(&file).map_err(|error| self.place.read_error(error))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(TreeError::Kind {
+                path: self.place.on_disk(),
+            });
+        }
+        Ok(Opened::File(File::from(file)))
     }
 }
 

@@ -21,7 +21,7 @@ use registry::{
 };
 
 use crate::args::{self, PushArgs};
-use crate::jobs::jobs;
+use crate::jobs::{jobs, senders};
 use crate::output::console::{self, say};
 use crate::output::push_progress::{self, PushProgress};
 use crate::resolve::image::ResolvedImage;
@@ -113,10 +113,11 @@ impl PushRun<'_> {
         let first = &target.references[0];
         let repository = self.client.repository(first, Access::Push);
         let options = PushOptions {
-            jobs: self
-                .args
-                .jobs
-                .map_or(PushOptions::default().jobs, usize::from),
+            jobs: senders(
+                self.args
+                    .jobs
+                    .map_or(PushOptions::default().jobs, usize::from),
+            ),
             mount_from: self.sources(first, others),
         };
         let progress = Watcher {

@@ -10,6 +10,7 @@ use crate::layer_id::TarId;
 use crate::layer_table::{Fact, LayerTable};
 use crate::recipe::{Layer, OwnLayer};
 use crate::schedule::Schedule;
+use crate::seen::Seen;
 use crate::sink::{LengthSink, Sink, Stop, WriteSink};
 use crate::spool::Spools;
 
@@ -100,7 +101,11 @@ impl<'a> Hashing<'a> {
         };
         let mut sink = self.schedule.stoppable(sink);
         let rules = &self.table.image().rules;
-        let length = layer.write_tar(self.trees, rules, &mut sink)?;
+        let mut seen = Seen::default();
+        let length = layer.write_tar(self.trees, rules, &mut sink, &mut seen)?;
+        if S::TAKES_CONTENTS {
+            self.table.saw(index, seen);
+        }
         Ok((sink.into_inner(), length))
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct InLanes<'a> {
 #[derive(Default)]
 struct Exchange {
     given: Vec<Running>,
+    /// Threads that have begun: the system may give fewer than were planned.
+    started: usize,
     /// Threads that have nothing to do.
     waiting: usize,
 }
@@ -115,6 +117,7 @@ impl<'a> InLanes<'a> {
 
     /// The work of one thread.
     pub(super) fn run(&self) -> Result<(), Error> {
+        self.lock().started += 1;
         // The threads that read get a scope of their own: they mostly wait, which threads of a pool
         // must not.
         thread::scope(|scope| {
@@ -238,11 +241,12 @@ impl<'a> InLanes<'a> {
         }
     }
 
-    /// Waits for a layer from another thread, until all have nothing to do.
+    /// Waits for a layer from another thread, until all have nothing to do. Who begins later than that
+    /// finds nothing to do either.
     fn take(&self) -> Result<Option<Running>, Error> {
         let mut exchange = self.lock();
         exchange.waiting += 1;
-        let is_last = exchange.waiting == self.threads;
+        let is_last = exchange.waiting == exchange.started;
         drop(exchange);
         if is_last {
             self.hashing.schedule.wake();
@@ -253,7 +257,7 @@ impl<'a> InLanes<'a> {
                 exchange.waiting -= 1;
                 return Some(Some(layer));
             }
-            (exchange.waiting == self.threads).then_some(None)
+            (exchange.waiting == exchange.started).then_some(None)
         });
         Ok(taken?)
     }

@@ -192,18 +192,19 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         })?;
         let spool = self.spools.and_then(|spools| spools.take(index));
         let trees = self.trees;
+        let mut seen = self.table.seen(index);
         let found = if self.options.verify {
             let mut sink = HashingSink::new(self.tar.sink());
             let size = match &spool {
                 Some(spool) => spool.write(&mut sink)?,
-                None => layer.write_tar(trees, rules, &mut sink)?,
+                None => layer.write_tar(trees, rules, &mut sink, &mut seen)?,
             };
             let digest = sink.finish();
             TarId { digest, size }
         } else {
             let size = match &spool {
                 Some(spool) => spool.write(self.tar.sink())?,
-                None => layer.write_tar(trees, rules, self.tar.sink())?,
+                None => layer.write_tar(trees, rules, self.tar.sink(), &mut seen)?,
             };
             TarId { size, ..tar }
         };

@@ -171,7 +171,9 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
             && let Layer::Own(layer) = table.layer(index)
         {
             let rules = &table.image().rules;
-            let size = layer.write_tar(self.writers.trees(), rules, self.tar.sink())?;
+            let mut seen = table.seen(index);
+            let trees = self.writers.trees();
+            let size = layer.write_tar(trees, rules, self.tar.sink(), &mut seen)?;
             let found = TarId { size, ..expected };
             if found != expected {
                 return Err(table.not_as_expected(index, expected, found));

@@ -3,10 +3,13 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, sync_channel};
 
 use libdeflater::{CompressionLvl, Compressor};
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::ThreadPool;
+
+use crate::threads;
 
 /// Bytes of a member before compression. It reaches the bytes.
 const MEMBER: usize = 1 << 20;
@@ -25,16 +28,15 @@ pub struct Encoder<W> {
 
 impl<W: Write> Encoder<W> {
     /// Starts the threads.
-    pub fn new(writer: W, level: i32, threads: usize) -> io::Result<Self> {
+    pub fn new(writer: W, level: i32, threads: NonZeroUsize) -> io::Result<Self> {
         let level = CompressionLvl::new(level)
             .map_err(|_| io::Error::other("libdeflate has no such level"))?;
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
         Ok(Self {
             writer,
             level,
             member: Vec::with_capacity(MEMBER),
             is_empty: true,
-            pool: pool.map_err(io::Error::other)?,
+            pool: threads::pool(threads, "gzip")?,
             results: VecDeque::new(),
         })
     }

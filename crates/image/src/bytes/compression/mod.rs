@@ -16,7 +16,7 @@ use std::str::FromStr;
 use oci::media_type;
 
 /// The maximum number of threads that compress at once: each holds a few MiB.
-const MAX_THREADS: usize = 8;
+const MAX_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(7);
 
 /// How something is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -112,9 +112,9 @@ impl Compression {
     ///
     /// # Errors
     ///
-    /// The compressor cannot be set up.
+    /// The compressor cannot be set up, or the system gives it no thread.
     pub fn encoder<W: Write>(self, writer: W, jobs: NonZeroUsize) -> io::Result<Encoder<W>> {
-        let jobs = jobs.get().min(MAX_THREADS);
+        let jobs = jobs.min(MAX_THREADS);
         Ok(Encoder(match self {
             Self::None => Inner::None(writer),
             Self::Gzip(level) => Inner::Gzip(gzip::Encoder::new(writer, level, jobs)?),

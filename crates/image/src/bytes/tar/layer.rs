@@ -3,9 +3,10 @@
 use std::io::Read;
 use std::path::PathBuf;
 
-use nix_compat::tree::{Contents, Opened, TreeError, Visit};
+use nix_compat::tree::{Contents, Opened, Stamp, TreeError, Visit};
 
 use super::{BLOCK, Kind, Member, TarRules, end_of_archive, padding, write_header};
+use crate::seen::Seen;
 use crate::sink::{CopyError, Sink};
 
 /// Writes entries as members of a tar, to a [`Sink`].
@@ -17,6 +18,7 @@ pub struct LayerTar<'a, S> {
     rules: &'a TarRules,
     header: Vec<u8>,
     length: u64,
+    seen: Seen,
 }
 
 impl<'a, S: Sink> LayerTar<'a, S> {
@@ -27,7 +29,19 @@ impl<'a, S: Sink> LayerTar<'a, S> {
             rules,
             header: Vec::with_capacity(2 * BLOCK as usize),
             length: 0,
+            seen: Seen::default(),
         }
+    }
+
+    /// Compares the files with those that were seen before.
+    #[must_use]
+    pub(crate) fn with_seen(self, seen: Seen) -> Self {
+        Self { seen, ..self }
+    }
+
+    /// What was seen of the files so far.
+    pub(crate) fn take_seen(&mut self) -> Seen {
+        std::mem::take(&mut self.seen)
     }
 
     /// Adds one member without contents (a directory or a link), or the header of a file whose
@@ -84,8 +98,16 @@ impl<'a, S: Sink> LayerTar<'a, S> {
             self.length += size;
             return self.zeros(padding(size, BLOCK));
         }
+        let stamp = contents.stamp();
+        let is_same = self.seen.file(stamp);
+        let mut is_unchanged = true;
         let copied = match contents.open()? {
-            Opened::File(file) => self.sink.copy_file(&file, size),
+            Opened::File(file) => {
+                let copied = self.sink.copy_file(&file, size);
+                let now = file.metadata().map(|metadata| Stamp::of(&metadata)).ok();
+                is_unchanged = stamp.is_none() || now == stamp;
+                copied
+            }
             Opened::Stream(mut stream) => self.sink.copy_stream(&mut stream as &mut dyn Read, size),
             _ => Err(CopyError::Read(std::io::ErrorKind::Unsupported.into())),
         };
@@ -95,6 +117,9 @@ impl<'a, S: Sink> LayerTar<'a, S> {
             )
         };
         match copied {
+            Ok(found) if found == size && !(is_same && is_unchanged) => {
+                Err(TreeError::Rewritten { path: path() })
+            }
             Ok(found) if found == size => {
                 self.length += size;
                 self.zeros(padding(size, BLOCK))
