@@ -2,7 +2,12 @@
 { program }:
 let
   pkgs = import ./packages.nix { inherit program; };
-  inherit (pkgs) bash coreutils hello;
+  inherit (pkgs)
+    bash
+    coreutils
+    hello
+    runCommand
+    ;
   inherit (pkgs.dockerTools) buildLayeredImage streamLayeredImage;
   plain = args: streamLayeredImage ({ name = "plain"; } // args);
   buildImage = args: (import ../../nix { inherit pkgs; }).buildImage ({ name = "plain"; } // args);
@@ -62,6 +67,14 @@ in
   };
   streamScript = (plain { }).streamScript;
   conf = (plain { contents = hello; }).conf;
+
+  contentAddressed = plain {
+    contents = runCommand "content-addressed" {
+      __contentAddressed = true;
+      outputHashMode = "recursive";
+      outputHashAlgo = "sha256";
+    } "mkdir -p $out/share; echo text > $out/share/file";
+  };
 
   buildImage = buildImage {
     copyToRoot = hello;

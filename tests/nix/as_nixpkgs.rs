@@ -156,3 +156,20 @@ fn steps_run_in_the_sandbox() {
         nix.rebuild_in_sandbox(FILE, "layered.stream");
     }
 }
+
+/// The path of a configuration is known only when it is built, then, and the tag is made from it.
+#[needs(newer_nix)]
+#[test]
+fn an_image_of_content_addressed_packages_is_loaded_under_its_own_tag() {
+    let options = ["--extra-experimental-features", "ca-derivations"];
+    let load = Nix::find_newer().build_with(FILE, "contentAddressed.load", &options);
+    let script = std::fs::read_to_string(load.join("bin/load-plain")).unwrap();
+    let mut words = script.split_ascii_whitespace();
+    let conf = words.find(|word| word.ends_with("-plain-conf.json"));
+    let conf = conf.unwrap();
+    let hash = &conf["/nix/store/".len()..][..32];
+    assert_eq!(
+        read_json(conf.as_ref())["repo_tag"],
+        format!("plain:{hash}")
+    );
+}

@@ -41,7 +41,13 @@ impl Nix {
 
     /// Builds an attribute of a file in this directory; gives its path in the store.
     pub fn build(&self, file: &str, attribute: &str) -> PathBuf {
-        let output = self.run("build", file, attribute, &["--no-link", "--json"]);
+        self.build_with(file, attribute, &[])
+    }
+
+    /// The same with more options.
+    pub fn build_with(&self, file: &str, attribute: &str, options: &[&str]) -> PathBuf {
+        let options = [&["--no-link", "--json"], options].concat();
+        let output = self.run("build", file, attribute, &options);
         assert!(output.status.success(), "{attribute}: {}", stderr(&output));
         let built: Value = serde_json::from_slice(&output.stdout).unwrap();
         built[0]["outputs"]["out"].as_str().unwrap().into()
