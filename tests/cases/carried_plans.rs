@@ -76,7 +76,7 @@ fn plan_of(source: &str, store: &StoreRoot) -> Value {
 
 /// <https://github.com/containerd/containerd/issues/6123>: containerd copies labels of an image to its
 /// containers, and refuses those of more than 4,096 bytes.
-#[needs(docker, docker_on_containerd, podman, containerd)]
+#[needs(docker, docker_on_containerd, podman, containerd, containerd_2)]
 #[test]
 fn containerd_refuses_long_labels() {
     let store = store();
@@ -100,12 +100,13 @@ fn containerd_refuses_long_labels() {
         let said = image.run(&[], &[]);
         assert!(said.contains("Hello from a layered image."), "{said}");
     }
-    let engine = Engine::containerd();
-    succeed(engine.command(&["images", "import"]).arg(&file));
-    let name = "docker.io/library/many-paths:1";
-    let said = engine.run(&["run", "--rm", name, "many-paths"]);
-    assert!(said.contains("Hello from a layered image."), "{said}");
-    engine.run(&["images", "rm", "--sync", name]);
+    for engine in [Engine::containerd(), Engine::containerd_2()] {
+        succeed(engine.command(&["images", "import"]).arg(&file));
+        let name = "docker.io/library/many-paths:1";
+        let said = engine.run(&["run", "--rm", name, "many-paths"]);
+        assert!(said.contains("Hello from a layered image."), "{said}");
+        engine.run(&["images", "rm", "--sync", name]);
+    }
 }
 
 /// Whatever copies the image, the next release is planned after it.
