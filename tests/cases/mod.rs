@@ -1,5 +1,6 @@
 //! Situations that users and attackers met, one test each, named after where it was told.
 
+mod bases;
 mod carried_plans;
 mod changed_files;
 mod engines;

@@ -238,7 +238,7 @@ fn what_carries_no_plan_is_refused() {
     fs::write(file, "{\"layers\": 7}").unwrap();
     refused("it has no list of `layers`");
     fs::write(file, "neither ".repeat(200)).unwrap();
-    refused("is not a docker-archive");
+    refused("cannot be used as the archive of an image");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use nix_compat::tree::Trees;
 use oci::DigestWriter;
 
-use crate::base::{BaseImage, BaseLayer, BaseReader};
+use crate::base::{BaseContent, BaseImage, BaseLayer, BaseReader, DiffIdSink};
 use crate::bytes::compression::Compression;
 use crate::error::Error;
 use crate::layer_id::{BlobId, TarId};
@@ -143,12 +143,26 @@ impl<'a> BlobWriter<'_, 'a> {
         };
         let layer = table.layer(index);
         if let Layer::Base(base, of_base) = layer
-            && let Some(blob) = of_base.blob()
+            && let Some(blob) = base.blob(of_base)
         {
-            // Its reader compares it with its digest.
             let sink = WriteSink::new(&mut out);
-            writers.copy_base(base, of_base, &mut writers.schedule.stoppable(sink))?;
-            return Ok(blob);
+            let mut sink = writers.schedule.stoppable(sink);
+            let contents = base.contents_of(of_base);
+            if !matches!(contents.content, BaseContent::Member { .. }) {
+                // Its reader compares it with its digest, which the base's manifest names.
+                writers.copy_base(base, of_base, &mut sink)?;
+                return Ok(blob);
+            }
+            // An archive says nothing but the diff ID.
+            let mut checked = DiffIdSink::new(&mut sink, Some(blob))?;
+            writers.copy_base(base, of_base, &mut checked)?;
+            checked.finish(of_base)?;
+            let (found, _) = out.digest.finish();
+            return if found == blob.digest {
+                Ok(blob)
+            } else {
+                Err(table.wrong_digest(index, blob.digest, found))
+            };
         }
         let compression = table.compression();
         let (tar, blob) = if compression == Compression::None {

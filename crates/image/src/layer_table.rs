@@ -99,7 +99,7 @@ impl<'a> LayerTable<'a> {
         let layers = image.layers();
         let rows = layers.iter().map(|layer| {
             let (tar, blob) = match layer {
-                Layer::Base(base, layer) => (base.tar(layer), layer.blob()),
+                Layer::Base(base, layer) => (base.tar(layer), base.blob(layer)),
                 Layer::Own(OwnLayer::Store(layer)) => (layer.tar, None),
                 Layer::Own(OwnLayer::Root(root)) => (root_tar(root)?, None),
             };
@@ -317,6 +317,9 @@ impl<'a> LayerTable<'a> {
 
     /// The error of a layer whose tar or blob has another digest than it was expected to have.
     pub(crate) fn wrong_digest(&self, index: usize, expected: Digest, found: Digest) -> Error {
+        if let Layer::Base(_, layer) = self.layers[index] {
+            return Error::Base(layer.wrong_diff_id(expected, found));
+        }
         Error::LayerDigest {
             index: index + 1,
             what: self.layers[index].describe(),
@@ -341,8 +344,8 @@ impl<'a> LayerTable<'a> {
 impl Row {
     /// Names what fixes the layer's tar: its store paths, else the tar's own digest.
     fn layer_key(&self, layer: &Layer<'_>) -> Option<LayerKey> {
-        if let Layer::Base(_, layer) = layer
-            && layer.blob().is_some()
+        if let Layer::Base(base, layer) = layer
+            && base.blob(layer).is_some()
         {
             return None;
         }

@@ -168,8 +168,11 @@ impl NixImage {
     ) -> Result<Image, BaseError> {
         let base = self
             .from_image
-            .map(|path| BaseImage::open(&locate(&path)))
+            .map(|path| BaseImage::open(&locate(&path), None, &self.platform))
             .transpose()?;
+        if let Some(base) = &base {
+            warnings.extend(base.warnings.iter().cloned());
+        }
         let directory = locate(Path::new(&self.customisation_layer));
         let diff_id = read_checksum(&directory.join("checksum")).unwrap_or_else(|warning| {
             warnings.push(warning);

@@ -189,7 +189,7 @@ pub enum PlanFormat {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The old image: a docker-archive, oci:DIR[:TAG], docker://REF, or a plan from `plan --format
+    /// The old image: an archive, oci:DIR[:TAG], docker://REF, or a plan from `plan --format
     /// json`.
     #[arg(value_name = "OLD")]
     pub old: PlanSource,

@@ -166,7 +166,7 @@ pub struct SettingArgs {
         default_value = DEFAULT_OWNER
     )]
     pub owner: String,
-    /// The base image: a docker-archive, oci:DIR[:TAG] or docker://REF[@DIGEST]. Its layers are
+    /// The base image: an archive, oci:DIR[:TAG] or docker://REF[@DIGEST]. Its layers are
     /// not changed.
     #[arg(long, value_name = "IMAGE")]
     pub from_image: Option<ImageSource>,
@@ -192,7 +192,7 @@ pub struct LayerArgs {
     /// Maximum number of layers: those of the base image, of store paths, and of the root links.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
-    /// The previous image: a plan from `plan --format json`, a docker-archive, oci:DIR[:TAG] or
+    /// The previous image: a plan from `plan --format json`, an image's archive, oci:DIR[:TAG] or
     /// docker://REF. Unchanged layers keep their place.
     #[arg(long, value_name = "PLAN|IMAGE")]
     pub previous: Option<PlanSource>,

@@ -60,7 +60,10 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
         ..LayerRules::new(strategy(attributes)?, attributes.max_layers)
     };
     let base_layers = match &attributes.from_image {
-        Some(file) if rules.has_limit() => BaseImage::open(file)?.layers.len(),
+        Some(file) if rules.has_limit() => {
+            let platform = platform::platform(None)?;
+            BaseImage::open(file, None, &platform)?.layers.len()
+        }
         _ => 0,
     };
     let request = rules

@@ -88,7 +88,9 @@ impl ResolvedImage {
         let Planned { closure, plan, .. } =
             Planned::of_packages(settings, paths, &store, base.as_ref())?;
         let root = store.link(&closure.roots)?;
-        let warnings = root.left_out().iter().map(ToString::to_string).collect();
+        let left_out = root.left_out().iter().map(ToString::to_string);
+        let of_base = base.iter().flat_map(|base| base.warnings.clone());
+        let warnings = of_base.chain(left_out).collect();
         let default_name = image_name::of_packages(&closure.roots);
         let mtime = Timestamp::parse(&settings.mtime, now).context("--mtime")?;
         let image = Image {

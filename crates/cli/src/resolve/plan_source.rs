@@ -13,7 +13,7 @@ use oci::{Platform, ReferenceError};
 use crate::files;
 use crate::resolve::carried_plan;
 use crate::resolve::registry_client::RegistrySettings;
-use crate::resolve::source::{ImageSource, refuse_other_images};
+use crate::resolve::source::ImageSource;
 
 /// Where a plan is.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl From<PathBuf> for PlanSource {
     fn from(file: PathBuf) -> Self {
         Self {
             text: file.display().to_string(),
-            image: ImageSource::Archive(file),
+            image: ImageSource::File(file),
         }
     }
 }
@@ -56,19 +56,13 @@ impl PlanSource {
     ///
     /// It is not there, or is neither a plan nor an image that carries one.
     pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<Plan> {
-        if let ImageSource::Archive(file) = &self.image
-            && !file.is_dir()
-            && file != Path::new("-")
-        {
-            refuse_other_images(file)?;
-        }
         match &self.image {
-            ImageSource::Archive(file) if is_plan(file)? => {
+            ImageSource::File(file) if is_plan(file)? => {
                 let text = String::from_utf8(files::read_input(file)?);
                 Ok(Plan::from_json(&text.context("it is not UTF-8 text")?)?)
             }
             // What `skopeo copy dir oci:` and `stream --format oci` write.
-            ImageSource::Archive(file) if file.is_dir() => {
+            ImageSource::File(file) if file.is_dir() => {
                 let layout = ImageSource::Layout(file.clone(), None);
                 carried_plan::of_image(&layout.open(registry, platform)?)
             }
@@ -82,9 +76,18 @@ fn is_plan(file: &Path) -> Result<bool> {
     if file == Path::new("-") {
         return Ok(true);
     }
-    if file.is_dir() {
+    // What is not there may be the name of an image, which is explained where images are opened.
+    let Ok(metadata) = file.metadata() else {
+        return Ok(false);
+    };
+    if metadata.is_dir() {
         return Ok(false);
     }
+    anyhow::ensure!(
+        metadata.is_file(),
+        "{} is no regular file; a plan can also be given on standard input, as -",
+        file.display()
+    );
     let mut start = Vec::new();
     let open = File::open(file).and_then(|open| open.take(64).read_to_end(&mut start));
     open.with_context(|| format!("cannot read {}", file.display()))?;

@@ -1,5 +1,6 @@
-//! Images that exist already: in a file, an OCI layout or a registry.
+//! Images that exist already: in an archive, an OCI layout or a registry.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -17,8 +18,12 @@ use crate::usage::UsageError;
 /// Where an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageSource {
-    /// A docker-archive.
-    Archive(PathBuf),
+    /// A file without a word before it: an archive of either kind.
+    File(PathBuf),
+    /// A docker-archive, and maybe which image of it: `FILE`, `FILE:NAME[:TAG]`, `FILE:@NUMBER`.
+    DockerArchive(String),
+    /// The archive of an OCI layout, and the image's tag there.
+    OciArchive(PathBuf, Option<String>),
     /// An OCI layout, and the image's tag there.
     Layout(PathBuf, Option<String>),
     /// A registry.
@@ -36,8 +41,14 @@ impl FromStr for ImageSource {
             let (directory, tag) = split_tag(layout);
             return Ok(Self::Layout(directory.into(), tag.map(str::to_owned)));
         }
-        let file = text.strip_prefix("docker-archive:").unwrap_or(text);
-        Ok(Self::Archive(file.into()))
+        if let Some(archive) = text.strip_prefix("oci-archive:") {
+            let (file, tag) = split_tag(archive);
+            return Ok(Self::OciArchive(file.into(), tag.map(str::to_owned)));
+        }
+        if let Some(archive) = text.strip_prefix("docker-archive:") {
+            return Ok(Self::DockerArchive(archive.to_owned()));
+        }
+        Ok(Self::File(text.into()))
     }
 }
 
@@ -49,15 +60,22 @@ impl ImageSource {
     /// It is not there, or cannot be read.
     pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<BaseImage> {
         Ok(match self {
-            Self::Archive(file) => {
+            Self::File(file) => {
                 refuse_other_images(file)?;
-                BaseImage::open(file)?
+                BaseImage::open(file, None, platform)?
             }
-            Self::Layout(directory, Some(tag)) => match directory_with_colon(directory, tag) {
-                Some(whole) => open_layout(&whole, None, platform)?,
-                None => open_layout(directory, Some(tag), platform)?,
-            },
-            Self::Layout(directory, None) => open_layout(directory, None, platform)?,
+            Self::DockerArchive(text) => {
+                let (file, name) = split_image_of_archive(text);
+                BaseImage::open(file, name, platform)?
+            }
+            Self::OciArchive(file, tag) => {
+                let (file, tag) = with_colon(file, tag.as_deref());
+                BaseImage::open_oci_archive(&file, tag, platform)?
+            }
+            Self::Layout(directory, tag) => {
+                let (directory, tag) = with_colon(directory, tag.as_deref());
+                open_layout(&directory, tag, platform)?
+            }
             Self::Registry(reference) => of_registry(reference, registry, platform)
                 .with_context(|| format!("cannot use the image {reference}"))?,
         })
@@ -67,7 +85,9 @@ impl ImageSource {
     pub fn reference(&self) -> Option<&Reference> {
         match self {
             Self::Registry(reference) => Some(reference),
-            Self::Archive(_) | Self::Layout(..) => None,
+            Self::File(_) | Self::DockerArchive(_) | Self::OciArchive(..) | Self::Layout(..) => {
+                None
+            }
         }
     }
 }
@@ -77,16 +97,27 @@ impl ImageSource {
 /// # Errors
 ///
 /// What to write instead.
-pub fn refuse_other_images(file: &Path) -> Result<(), UsageError> {
+fn refuse_other_images(file: &Path) -> Result<(), UsageError> {
     let shown = file.display();
     if file.join("index.json").is_file() {
         return Err(UsageError(format!(
             "{shown} is a directory with an OCI layout; write oci:{shown}"
         )));
     }
+    if file.is_dir() {
+        return Err(UsageError(format!(
+            "{shown} is a directory, and not one with an OCI layout"
+        )));
+    }
     let is_there = file.symlink_metadata().is_ok();
     let is_reference = |text: &str| text.parse::<Reference>().is_ok();
     match file.to_str() {
+        Some(text) if !is_there && text.starts_with("docker-daemon:") => {
+            let name = &text["docker-daemon:".len()..];
+            Err(UsageError(format!(
+                "images are not read from an engine; write FILE, after `docker save -o FILE {name}`"
+            )))
+        }
         Some(text) if !is_there && is_reference(text) => Err(UsageError(format!(
             "there is no file {text}; write docker://{text} for an image in a registry"
         ))),
@@ -94,14 +125,30 @@ pub fn refuse_other_images(file: &Path) -> Result<(), UsageError> {
     }
 }
 
-/// `DIR:TAG` as a directory whose name has a colon. It counts only if there is no DIR: otherwise
-/// the same text would name another image as soon as somebody makes such a directory.
-fn directory_with_colon(directory: &Path, tag: &str) -> Option<PathBuf> {
-    let mut whole = directory.as_os_str().to_owned();
-    whole.push(":");
-    whole.push(tag);
-    let whole = PathBuf::from(whole);
-    (!directory.exists() && whole.is_dir()).then_some(whole)
+/// `PATH:TAG`, where the whole may be a path whose name has a colon. That counts only if there is no
+/// PATH: otherwise the same text would name another image as soon as somebody makes such a file.
+fn with_colon<'a>(path: &'a Path, tag: Option<&'a str>) -> (Cow<'a, Path>, Option<&'a str>) {
+    if let Some(tag) = tag
+        && !path.exists()
+    {
+        let mut whole = path.as_os_str().to_owned();
+        whole.push(":");
+        whole.push(tag);
+        let whole = PathBuf::from(whole);
+        if whole.exists() {
+            return (whole.into(), None);
+        }
+    }
+    (path.into(), tag)
+}
+
+/// `FILE`, or `FILE:NAME`, in which NAME may have colons, as skopeo has it. Where there is no such
+/// FILE, the name of one may have colons.
+fn split_image_of_archive(text: &str) -> (&Path, Option<&str>) {
+    match text.split_once(':') {
+        Some((file, name)) if Path::new(file).exists() => (Path::new(file), Some(name)),
+        _ => (Path::new(text), None),
+    }
 }
 
 fn of_registry(
@@ -176,8 +223,15 @@ mod tests {
             ("oci:a:b:1", layout("a:b", Some("1"))),
             ("oci:a:b/", layout("a:b/", None)),
             ("oci:/a:b/layout", layout("/a:b/layout", None)),
-            ("image.tar", ImageSource::Archive("image.tar".into())),
-            ("docker-archive:oci:a", ImageSource::Archive("oci:a".into())),
+            ("image.tar", ImageSource::File("image.tar".into())),
+            (
+                "docker-archive:a.tar:app:1",
+                ImageSource::DockerArchive("a.tar:app:1".into()),
+            ),
+            (
+                "oci-archive:a.tar:1",
+                ImageSource::OciArchive("a.tar".into(), Some("1".into())),
+            ),
         ] {
             assert_eq!(text.parse::<ImageSource>().unwrap(), expected, "{text}");
         }
@@ -192,10 +246,11 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let layout = temporary.path().join("layout");
         let whole = temporary.path().join("layout:1");
-        assert_eq!(directory_with_colon(&layout, "1"), None);
+        let named = || with_colon(&layout, Some("1"));
+        assert_eq!(named(), (layout.as_path().into(), Some("1")));
         std::fs::create_dir(&whole).unwrap();
-        assert_eq!(directory_with_colon(&layout, "1"), Some(whole));
+        assert_eq!(named(), (whole.into(), None));
         std::fs::create_dir(&layout).unwrap();
-        assert_eq!(directory_with_colon(&layout, "1"), None);
+        assert_eq!(named(), (layout.as_path().into(), Some("1")));
     }
 }

@@ -1,8 +1,17 @@
-//! The file of a docker-archive: how it is compressed, and reading from any place of it.
+//! The file of an archive: how it is compressed, and reading from any place of it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use liblzma::read::XzDecoder;
+use liblzma::stream::{CONCATENATED, Stream};
+
+use super::regular_file::open_regular;
+
+/// What xz may take for its dictionary, in bytes: its highest level takes 65 MiB. zstd's own limit
+/// is 128 MiB, its highest level's; the others cannot ask for more than 4 MiB.
+const XZ_MEMORY: u64 = 80 << 20;
 
 /// How an archive is compressed. Wider than [`crate::Compression`]: others write these too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,37 +23,35 @@ pub(super) enum ArchiveCompression {
     Xz,
 }
 
+/// Why compressed bytes are none.
+#[derive(Debug, thiserror::Error)]
+#[error("it cannot be decompressed: {0}")]
+pub(super) struct DecompressError(io::Error);
+
 impl ArchiveCompression {
-    /// Tells it by the file's first bytes.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let mut magic = Vec::new();
-        File::open(path)?.take(6).read_to_end(&mut magic)?;
-        Ok(match magic.as_slice() {
+    /// Tells it by a file's first bytes.
+    pub(super) fn of(start: &[u8]) -> Self {
+        match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
             [b'B', b'Z', b'h', ..] => Self::Bzip2,
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => Self::Xz,
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Xz,
             _ => Self::None,
-        })
+        }
     }
 
-    /// Opens the file, to be read as what it was before it was compressed.
-    pub(super) fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
-        let file = File::open(path)?;
-        Ok(match self {
-            Self::None => Box::new(file),
-            Self::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
-            Self::Zstd => Box::new(zstd::Decoder::new(file)?),
-            Self::Bzip2 => Box::new(bzip2::read::MultiBzDecoder::new(file)),
-            Self::Xz => Box::new(liblzma::read::XzDecoder::new_multi_decoder(file)),
-        })
+    /// Tells it by the file's first bytes.
+    pub(super) fn of_file(path: &Path) -> io::Result<Self> {
+        let mut start = Vec::new();
+        open_regular(path)?.0.take(6).read_to_end(&mut start)?;
+        Ok(Self::of(&start))
     }
 }
 
 /// A reader that can go to any place: by seeking in a plain file, by reading on or from the start
 /// again in a compressed one.
-pub(super) struct ArchiveFile<'a> {
-    path: &'a Path,
+pub(super) struct ArchiveFile {
+    path: PathBuf,
     compression: ArchiveCompression,
     reader: PositionedReader,
     position: u64,
@@ -52,18 +59,32 @@ pub(super) struct ArchiveFile<'a> {
 
 enum PositionedReader {
     Plain(File),
-    Compressed(Box<dyn Read + Send>),
+    Compressed(Decompressed),
 }
 
-impl<'a> ArchiveFile<'a> {
-    /// Opens it at its start.
-    pub(super) fn open(path: &'a Path, compression: ArchiveCompression) -> io::Result<Self> {
+struct Decompressed(Box<dyn Read + Send>);
+
+impl ArchiveFile {
+    /// Opens it at its start, to be read as what it was before it was compressed.
+    pub(super) fn open(path: &Path, compression: ArchiveCompression) -> io::Result<Self> {
+        let (file, _) = open_regular(path)?;
+        let compressed = |reader| PositionedReader::Compressed(Decompressed(reader));
         let reader = match compression {
-            ArchiveCompression::None => PositionedReader::Plain(File::open(path)?),
-            _ => PositionedReader::Compressed(compression.open(path)?),
+            ArchiveCompression::None => PositionedReader::Plain(file),
+            ArchiveCompression::Gzip => {
+                compressed(Box::new(flate2::read::MultiGzDecoder::new(file)))
+            }
+            ArchiveCompression::Zstd => compressed(Box::new(zstd::Decoder::new(file)?)),
+            ArchiveCompression::Bzip2 => {
+                compressed(Box::new(bzip2::read::MultiBzDecoder::new(file)))
+            }
+            ArchiveCompression::Xz => {
+                let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+                compressed(Box::new(XzDecoder::new_stream(file, stream)))
+            }
         };
         Ok(Self {
-            path,
+            path: path.to_owned(),
             compression,
             reader,
             position: 0,
@@ -78,7 +99,7 @@ impl<'a> ArchiveFile<'a> {
             return Ok(());
         }
         if offset < self.position {
-            *self = Self::open(self.path, self.compression)?;
+            *self = Self::open(&self.path, self.compression)?;
         }
         let skip = offset - self.position;
         io::copy(&mut self.take(skip), &mut io::sink())?;
@@ -86,7 +107,7 @@ impl<'a> ArchiveFile<'a> {
     }
 }
 
-impl Read for ArchiveFile<'_> {
+impl Read for ArchiveFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = match &mut self.reader {
             PositionedReader::Plain(file) => file.read(buffer)?,
@@ -94,5 +115,16 @@ impl Read for ArchiveFile<'_> {
         };
         self.position += count as u64;
         Ok(count)
+    }
+}
+
+impl Read for Decompressed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer).map_err(|error| {
+            if error.raw_os_error().is_some() || error.kind() == io::ErrorKind::Interrupted {
+                return error;
+            }
+            io::Error::new(error.kind(), DecompressError(error))
+        })
     }
 }

@@ -8,14 +8,11 @@ use serde_json::Value;
 use super::error::BaseError;
 use super::image::{BaseContent, BaseImage, BaseLayer, BaseSource, BlobStore};
 use super::inherit::Inherit;
+use super::limits::{MAX_JSON, MAX_LAYERS};
 use super::reader::copy_blob;
 use crate::bytes::tar::{Owner, PaxRecords};
 use crate::layer_id::BlobId;
 use crate::sink::WriteSink;
-
-/// Longest manifest, index or configuration that is read, in bytes. Real ones have some kilobytes,
-/// and registries refuse manifests of more than 4 MB.
-pub(super) const MAX_JSON: u64 = 32 << 20;
 
 impl BaseImage {
     /// Takes an image whose manifest and blobs are in `store`.
@@ -52,9 +49,12 @@ impl BaseImage {
                 "its manifest has {layers} layers, its configuration {ids}"
             )));
         }
+        if diff_ids.len() > MAX_LAYERS {
+            return Err(wrong(format!("it has {} layers", diff_ids.len())));
+        }
         let layer = |(diff_id, layer): (Digest, &Descriptor)| {
             let media_type = media_type::oci_layer(&layer.media_type)
-                .ok_or_else(|| wrong(format!("it has a layer of type {}", layer.media_type)))?;
+                .ok_or_else(|| wrong(unusable_layer(&layer.media_type)))?;
             Ok(BaseLayer {
                 name: format!("{}/layer.tar", diff_id.hex()),
                 diff_id,
@@ -75,6 +75,19 @@ impl BaseImage {
             source: BaseSource::Blobs(store),
             config,
             inherit: BTreeSet::from([Inherit::Env]),
+            warnings: Vec::new(),
         })
     }
+}
+
+/// Why a layer of this media type cannot be used.
+fn unusable_layer(media_type: &str) -> String {
+    let what = if media_type::is_foreign_layer(media_type) {
+        "whose bytes may not be passed on, so that registries do not have them: it is of an image for Windows"
+    } else if media_type.contains("encrypted") {
+        "which is encrypted; decrypt the image first, for example with `skopeo copy --decryption-key`"
+    } else {
+        "which is no tar, nor one that gzip or zstd compressed; a container's file system is needed"
+    };
+    format!("it has a layer of type {media_type}, {what}")
 }

@@ -19,13 +19,31 @@ pub enum BaseError {
         /// The system's, or the decompressor's, error.
         source: io::Error,
     },
-    /// The file is not a docker-archive.
-    #[error("the image {} is not a docker-archive: {what}; make one with `docker save` or `skopeo copy … docker-archive:FILE`", path.display())]
+    /// The file is no archive of an image, or not a usable one.
+    #[error("{} cannot be used as the archive of an image: {what}; `docker save` and `skopeo copy … docker-archive:FILE` write such archives", path.display())]
     Form {
         /// The archive.
         path: PathBuf,
         /// What is missing or wrong.
         what: String,
+    },
+    /// The archive has no image of that name.
+    #[error("the image archive {} has no image {wanted}; it has: {names}", path.display())]
+    NoSuchImage {
+        /// The archive.
+        path: PathBuf,
+        /// What was asked for.
+        wanted: String,
+        /// The images that there are.
+        names: String,
+    },
+    /// A file of a layout cannot be opened or read.
+    #[error("cannot read {file}")]
+    LayoutFile {
+        /// Where it is.
+        file: String,
+        /// The system's, or the decompressor's, error.
+        source: io::Error,
     },
     /// The blobs are no image.
     #[error("the image {name} cannot be used: {what}")]
@@ -52,6 +70,27 @@ pub enum BaseError {
         path: PathBuf,
         /// The layer's name.
         layer: String,
+    },
+    /// A layer is not what the image's configuration says.
+    #[error(
+        "the layer {layer} of the base image has the digest {found}, and its configuration promises {expected}: \
+         the base image is damaged; save or pull it again"
+    )]
+    WrongDiffId {
+        /// The layer's name.
+        layer: String,
+        /// The diff ID in the configuration.
+        expected: Digest,
+        /// The digest of the layer's tar, or of its blob, as it is.
+        found: Digest,
+    },
+    /// A compressed layer cannot be decompressed.
+    #[error("the layer {layer} of the base image cannot be decompressed")]
+    Decompress {
+        /// The layer's name.
+        layer: String,
+        /// The decompressor's error.
+        source: io::Error,
     },
     /// A layer is a link, and no layer with contents has its digest.
     #[error("the layer {layer} of the base image is a link to none of its layers")]

@@ -9,6 +9,7 @@ use oci::Digest;
 use serde_json::Value;
 
 use super::archive_file::ArchiveCompression;
+use super::error::BaseError;
 use super::inherit::Inherit;
 use crate::bytes::tar::{Kind, Member, Owner, PaxRecords};
 use crate::layer_id::{BlobId, TarId};
@@ -23,6 +24,8 @@ pub struct BaseImage {
     pub config: Value,
     /// What of it another image takes over.
     pub inherit: BTreeSet<Inherit>,
+    /// What the user should know of how it was chosen.
+    pub warnings: Vec<String>,
 }
 
 /// Where a base image is read from.
@@ -73,12 +76,14 @@ pub struct BaseLayer {
 /// Where the bytes of a base image's layer are.
 #[derive(Debug)]
 pub enum BaseContent {
-    /// The layer's tar is a member of an archive.
+    /// The layer's tar, or its blob, is a member of an archive.
     Member {
         /// Where the member's contents start, in bytes from the archive's start.
         offset: u64,
         /// Their length in bytes.
         size: u64,
+        /// What they are if they are compressed.
+        blob: Option<BlobId>,
     },
     /// A link in an archive, with its target: `docker save` links layers that are there twice.
     Link(Vec<u8>),
@@ -98,32 +103,46 @@ impl BaseImage {
     /// A layer's tar, where its length is known: that of a compressed blob is not.
     pub fn tar(&self, layer: &BaseLayer) -> Option<TarId> {
         let size = match self.contents_of(layer).content {
-            BaseContent::Member { size, .. } => size,
+            BaseContent::Member {
+                size, blob: None, ..
+            } => size,
             BaseContent::Blob(blob) if blob.digest == layer.diff_id => blob.size,
-            BaseContent::Blob(_) | BaseContent::Link(_) => return None,
+            BaseContent::Member { .. } | BaseContent::Blob(_) | BaseContent::Link(_) => {
+                return None;
+            }
         };
         Some(TarId {
             digest: layer.diff_id,
             size,
         })
     }
+
+    /// A layer as a blob, where it is one.
+    pub fn blob(&self, layer: &BaseLayer) -> Option<BlobId> {
+        match self.contents_of(layer).content {
+            BaseContent::Blob(blob) => Some(blob),
+            BaseContent::Member { blob, .. } => blob,
+            BaseContent::Link(_) => None,
+        }
+    }
 }
 
 impl BaseLayer {
-    /// The layer as a blob, where it is one.
-    pub fn blob(&self) -> Option<BlobId> {
-        match self.content {
-            BaseContent::Blob(blob) => Some(blob),
-            BaseContent::Member { .. } | BaseContent::Link(_) => None,
-        }
-    }
-
     /// Length of what [`BaseReader`](super::BaseReader) copies, in bytes; nothing for a link.
     pub fn copied_size(&self) -> Option<u64> {
         match self.content {
             BaseContent::Member { size, .. } => Some(size),
             BaseContent::Blob(blob) => Some(blob.size),
             BaseContent::Link(_) => None,
+        }
+    }
+
+    /// The error of a layer that is not what its digest says.
+    pub(crate) fn wrong_diff_id(&self, expected: Digest, found: Digest) -> BaseError {
+        BaseError::WrongDiffId {
+            layer: self.name.clone(),
+            expected,
+            found,
         }
     }
 

@@ -13,10 +13,7 @@ use crate::sink::{CopyError, HashingSink, Sink};
 pub struct BaseReader<'a>(Reader<'a>);
 
 enum Reader<'a> {
-    Archive {
-        path: &'a Path,
-        file: ArchiveFile<'a>,
-    },
+    Archive { path: &'a Path, file: ArchiveFile },
     Blobs(&'a dyn BlobStore),
 }
 
@@ -49,7 +46,7 @@ impl BaseReader<'_> {
     /// They cannot be read, a blob is not what its digest says, or the sink takes no more.
     pub fn copy(&mut self, layer: &BaseLayer, sink: &mut impl Sink) -> Result<(), BaseError> {
         match (&mut self.0, &layer.content) {
-            (Reader::Archive { path, file }, &BaseContent::Member { offset, size }) => {
+            (Reader::Archive { path, file }, &BaseContent::Member { offset, size, .. }) => {
                 let read = |source| BaseError::Read {
                     path: path.to_owned(),
                     source,

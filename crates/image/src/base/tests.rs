@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix_compat::StorePath;
 use nix_compat::tree::{TreeError, Trees, Visit};
-use oci::{Descriptor, Digest, DigestWriter, Manifest, media_type};
+use oci::{Descriptor, Digest, DigestWriter, Manifest, Platform, media_type};
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
 use tempfile::TempDir;
@@ -19,7 +19,8 @@ use crate::layer_table::{Fact, LayerTable};
 use crate::recipe::Image;
 use crate::sink::WriteSink;
 
-const LAYER: &[u8] = b"a layer";
+/// An empty tar.
+const LAYER: &[u8] = &[0; 1024];
 
 /// A docker-archive of two equal layers, the second of which is a link to the first.
 struct Archive {
@@ -69,13 +70,17 @@ impl Archive {
     }
 }
 
+fn open(file: &Path) -> Result<BaseImage, BaseError> {
+    BaseImage::open(file, None, &Platform::linux("amd64"))
+}
+
 #[test]
 fn a_layer_that_is_linked_has_the_length_and_the_bytes_of_its_twin() {
     let mut archive = Archive::new();
     archive.add("one/layer.tar", EntryType::Regular, LAYER);
     archive.add("two/layer.tar", EntryType::Symlink, b"../one/layer.tar");
     let (_directory, file) = archive.finish();
-    let image = BaseImage::open(&file).unwrap();
+    let image = open(&file).unwrap();
     let linked = &image.layers[1];
     assert_eq!(linked.copied_size(), None);
     let tar = image.tar(linked).unwrap();
@@ -94,7 +99,7 @@ fn a_sparse_layer_is_refused() {
     archive.add("one/layer.tar", EntryType::Regular, LAYER);
     archive.add("two/layer.tar", EntryType::GNUSparse, LAYER);
     let (_directory, file) = archive.finish();
-    let error = BaseImage::open(&file).unwrap_err().to_string();
+    let error = open(&file).unwrap_err().to_string();
     assert!(
         error.contains("two/layer.tar") && error.contains("sparse"),
         "{error}"
@@ -109,14 +114,14 @@ fn headers_without_end_are_not_read_into_memory() {
     archive.add("pax", EntryType::XHeader, &vec![b' '; 2 << 20]);
     archive.add("two/layer.tar", EntryType::Regular, LAYER);
     let (_directory, file) = archive.finish();
-    let error = BaseImage::open(&file).unwrap_err().to_string();
+    let error = open(&file).unwrap_err().to_string();
     assert!(error.contains("header"), "{error}");
     let mut archive = Archive::new();
     archive.add("large", EntryType::Regular, &vec![b' '; 2 << 20]);
     archive.add("one/layer.tar", EntryType::Regular, LAYER);
     archive.add("two/layer.tar", EntryType::Regular, LAYER);
     let (_directory, file) = archive.finish();
-    BaseImage::open(&file).unwrap();
+    open(&file).unwrap();
 }
 
 /// Blobs in memory.

@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use nix_compat::tree::Trees;
 use oci::Digest;
 
-use crate::base::{BaseImage, BaseLayer, BaseReader};
+use crate::base::{BaseImage, BaseLayer, BaseReader, DiffIdSink};
 use crate::bytes::image_config::{config_text, manifest_text};
 use crate::bytes::tar::{ArchiveWriter, Kind, Member, Owner, PaxRecords};
 use crate::error::Error;
@@ -122,12 +122,12 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
             let layer = table.layer(index);
             let is_written = index >= self.options.left_out;
             match layer {
-                Layer::Base(_, base_layer) => {
+                Layer::Base(base, base_layer) => {
                     names.push(base_layer.name.clone());
                     if is_written {
                         let size = base_layer.copied_size().unwrap_or_default();
                         observer.layer(index, table.len(), &layer, size);
-                        self.base_layer(base_layer, base_reader.as_mut())?;
+                        self.base_layer(base, base_layer, base_reader.as_mut())?;
                     }
                 }
                 Layer::Own(own) => {
@@ -157,12 +157,19 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
     /// Copies a layer of the base image, or the link that stands for one.
     fn base_layer(
         &mut self,
+        base: &BaseImage,
         layer: &BaseLayer,
         reader: Option<&mut BaseReader<'_>>,
     ) -> Result<(), Error> {
         self.tar.begin_member(&layer.member())?;
         if let (Some(size), Some(reader)) = (layer.copied_size(), reader) {
-            reader.copy(layer, self.tar.sink())?;
+            if self.options.verify {
+                let mut sink = DiffIdSink::new(self.tar.sink(), base.blob(layer))?;
+                reader.copy(layer, &mut sink)?;
+                sink.finish(layer)?;
+            } else {
+                reader.copy(layer, self.tar.sink())?;
+            }
             self.tar.end(size)?;
         }
         Ok(())
