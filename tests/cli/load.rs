@@ -1,5 +1,6 @@
 //! `load`, into engines that run.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::Shutdown;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use test_peers::needs;
@@ -494,4 +495,97 @@ fn a_load_that_is_stopped_removes_its_temporary_name() {
         );
         fs::remove_file(file("names")).unwrap();
     }
+}
+
+/// Loads images and kills the program at points that are spread over a load's time; the next load
+/// leaves neither an image without a name nor a temporary name of them.
+fn killed_loads_leave_nothing(engine: &Engine) {
+    const KILLS: u32 = 10;
+    let hello = Hello::new();
+    let label = format!("of={}", hello.name);
+    let next = |tag: &str| {
+        hello.change(GREETING, tag);
+        let mut load = hello.load_command(engine.host(), tag);
+        engine.put_client_on_path(&mut load);
+        load.args(["--label", &label]).stderr(Stdio::null());
+        load.stdout(Stdio::null());
+        load
+    };
+    let start = Instant::now();
+    assert!(next("first").status().unwrap().success());
+    let time = start.elapsed();
+    let mut killed = Vec::new();
+    for number in 0..KILLS {
+        let mut load = next(&number.to_string()).spawn().unwrap();
+        thread::sleep(time * number / KILLS);
+        let _ = load.kill();
+        load.wait().unwrap();
+        killed.push(format!("-{}-", load.id()));
+    }
+    let is_containerd = engine.host().starts_with("containerd:");
+    let left = || {
+        let names = if is_containerd {
+            engine.run(&["images", "ls", "-q"])
+        } else {
+            let format = ["--format", "{{.Repository}}:{{.Tag}} {{.ID}}"];
+            let own = format!("label={label}");
+            let own = engine.run(&[&["images", "--filter", &own], &format[..]].concat());
+            engine.run(&[&["images"], &format[..]].concat()) + &own.replace("<none>", "OWN")
+        };
+        let is_left = |name: &&str| {
+            name.starts_with("OWN") || killed.iter().any(|process| name.contains(process))
+        };
+        let left: Vec<String> = names.lines().filter(is_left).map(str::to_owned).collect();
+        left
+    };
+    // The engine may still be at work on what it has.
+    for number in 0..30 {
+        let mut last = next(&format!("last-{number}"));
+        assert!(last.status().unwrap().success());
+        if left().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(left(), [""; 0]);
+    let ids = if is_containerd {
+        let names = engine.run(&["images", "ls", "-q"]);
+        let own = |name: &&str| name.contains(&hello.name);
+        names.lines().filter(own).map(str::to_owned).collect()
+    } else {
+        let ids = engine.run(&["images", "--quiet", "--filter", &format!("label={label}")]);
+        let ids: BTreeSet<String> = ids.lines().map(str::to_owned).collect();
+        ids
+    };
+    for id in ids {
+        let remove: &[&str] = if is_containerd {
+            &["images", "rm", &id]
+        } else {
+            &["rmi", "--force", &id]
+        };
+        engine.run(remove);
+    }
+}
+
+#[needs(docker)]
+#[test]
+fn loads_into_docker_that_are_killed_leave_nothing() {
+    killed_loads_leave_nothing(&Engine::docker());
+}
+
+#[needs(docker_on_containerd)]
+#[test]
+fn loads_into_dockers_containerd_store_that_are_killed_leave_nothing() {
+    killed_loads_leave_nothing(&Engine::docker_on_containerd());
+}
+
+#[needs(podman_socket)]
+#[test]
+fn loads_into_podman_that_are_killed_leave_nothing() {
+    killed_loads_leave_nothing(&Engine::podman());
+}
+
+#[needs(containerd_2)]
+#[test]
+fn loads_into_containerd_that_are_killed_leave_nothing() {
+    killed_loads_leave_nothing(&Engine::containerd_2());
 }

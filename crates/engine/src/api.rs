@@ -3,6 +3,7 @@
 use crate::client::Client;
 use crate::error::Error;
 use crate::send::Archive;
+use crate::temporary_name::{LOADING, Owner, PROBE};
 use crate::{docker, podman};
 
 /// An engine that speaks Docker's or podman's API.
@@ -57,5 +58,27 @@ impl Api {
     pub(crate) fn load(&self, archive: Archive<'_>) -> Result<(), Error> {
         self.client
             .load(&format!("{}/load", self.images()), archive)
+    }
+
+    /// Removes the temporary names of those whom `is_meant` names, and with them images that have no
+    /// other name. One that stays is untidy, and no reason to fail: a later run removes it.
+    pub(crate) fn remove_names(&self, is_meant: impl Fn(&Owner) -> bool) {
+        let repositories = match self.store {
+            Store::Classic | Store::Podman => &[LOADING][..],
+            Store::Containerd => &[LOADING, PROBE],
+        };
+        for image in self.list(repositories).unwrap_or_default() {
+            for name in &image.repo_tags {
+                if Owner::of_name(name).is_some_and(|owner| is_meant(&owner)) {
+                    self.remove_name(name);
+                }
+            }
+        }
+    }
+
+    /// Removes a temporary name, if it is there.
+    pub(crate) fn remove_name(&self, name: &str) {
+        let path = format!("{}/{name}", self.images());
+        let _ = self.client.delete("cannot remove a name", &path);
     }
 }

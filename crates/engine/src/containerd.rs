@@ -17,7 +17,7 @@ use crate::error::{Error, Tried};
 use crate::load::{Loaded, OciArchive, Options};
 use crate::missing_layers::wanted_layers;
 use crate::observer::Observer;
-use crate::temporary_name::Owner;
+use crate::temporary_name::{Owner, loading_name};
 use crate::timeouts::Timeouts;
 
 /// Where containerd listens unless the environment says otherwise.
@@ -25,9 +25,6 @@ const ADDRESS: &str = "/run/containerd/containerd.sock";
 
 /// The namespace, in the same case. Kubernetes has `k8s.io`.
 const NAMESPACE: &str = "default";
-
-/// Name of an image while it is loaded, before its owner.
-const LOADING: &str = "stream-layered.invalid/loading:";
 
 /// A containerd that runs.
 pub(crate) struct Containerd {
@@ -80,9 +77,7 @@ impl Containerd {
         if let Some(warning) = self.version.as_deref().and_then(untried) {
             observer.warning(&warning);
         }
-        self.remove_names(Owner::is_gone);
-        // Of this process alone, so that two that load the same image do not take it from each other.
-        let own = format!("{LOADING}{}", Owner::this_process());
+        let own = loading_name();
         let archive = OciArchive {
             table,
             names: std::slice::from_ref(&own),
@@ -104,6 +99,8 @@ impl Containerd {
         let removed = self
             .ctr
             .run("cannot remove a name", &["images", "remove", &own]);
+        // Only now: what a killed run left may well be what this one needs.
+        self.remove_names(Owner::is_gone);
         let loaded = loaded?;
         removed?;
         Ok(loaded)
@@ -140,8 +137,7 @@ impl Containerd {
             .ctr
             .run("cannot ask which images there are", &["images", "ls", "-q"]);
         for name in names.unwrap_or_default().lines() {
-            let owner = name.strip_prefix(LOADING).and_then(Owner::parse);
-            if owner.is_some_and(|owner| is_meant(&owner)) {
+            if Owner::of_name(name).is_some_and(|owner| is_meant(&owner)) {
                 let _ = self
                     .ctr
                     .run("cannot remove a name", &["images", "remove", name]);

@@ -8,7 +8,6 @@ use crate::containerd::Containerd;
 use crate::error::Error;
 use crate::load::{self, Loaded, Options};
 use crate::observer::Observer;
-use crate::probe;
 use crate::temporary_name::Owner;
 
 /// An engine that runs.
@@ -71,7 +70,7 @@ impl Engine {
     pub fn remove_temporary_names(&self) {
         let own = Owner::this_process();
         match &self.kind {
-            Kind::Api(api) => probe::remove_probes(api, |owner| *owner == own),
+            Kind::Api(api) => api.remove_names(|owner| *owner == own),
             Kind::Containerd(containerd) => containerd.remove_names(|owner| *owner == own),
         }
     }

@@ -106,13 +106,16 @@ impl Api {
         }
     }
 
-    /// All images, or those of a repository.
-    pub(crate) fn list(&self, repository: Option<&str>) -> Result<Vec<Listed>, Error> {
+    /// The images of some repositories, or all if none is given.
+    pub(crate) fn list(&self, repositories: &[&str]) -> Result<Vec<Listed>, Error> {
         const WHAT: &str = "cannot ask which images there are";
         let path = format!("{}/json", self.images());
-        let filters = repository.map(|name| json!({"reference": [name]}).to_string());
-        let query: Vec<_> = filters.iter().map(|text| ("filters", &**text)).collect();
-        let answer = self.client.get(WHAT, &path, &query)?.unwrap_or_default();
+        let filters = json!({"reference": repositories}).to_string();
+        let query: &[(&str, &str)] = match repositories {
+            [] => &[],
+            _ => &[("filters", &filters)],
+        };
+        let answer = self.client.get(WHAT, &path, query)?.unwrap_or_default();
         let images = answer.as_array().into_iter().flatten();
         images
             .map(|image| {

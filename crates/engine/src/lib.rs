@@ -2,8 +2,8 @@
 //! the others (`load`, `send`). What differs from engine to engine is in `docker`, `podman`, `containerd`.
 //!
 //! Docker and podman are spoken to over their HTTP API, on a unix socket or on loopback; containerd
-//! by itself through its client `ctr`. An image is loaded without a name, looked at, and only then
-//! named: what a name stood for before stays until the new image is whole.
+//! by itself through its client `ctr`. An image is loaded under a temporary name, looked at, and only
+//! then named: what a name stood for before stays until the new image is whole.
 
 mod address;
 mod api;

@@ -14,9 +14,9 @@ use crate::error::Error;
 use crate::inspect::Inspected;
 use crate::missing_layers::{WantedLayer, present, wanted_layers};
 use crate::observer::Observer;
-use crate::probe::{self, Probe};
+use crate::probe::Probe;
 use crate::send::{Archive, send};
-use crate::temporary_name::Owner;
+use crate::temporary_name::{Owner, loading_name};
 
 /// How an image is loaded.
 #[derive(Debug, Clone, Copy)]
@@ -76,7 +76,6 @@ pub(crate) fn load(
     options: Options,
     observer: &dyn Observer,
 ) -> Result<Loaded, Error> {
-    probe::remove_probes(engine, Owner::is_gone);
     let mut loading = Loading {
         engine,
         table,
@@ -85,8 +84,16 @@ pub(crate) fn load(
         observer,
         image_id: Digest::of(&[]),
         id: Digest::of(&[]),
+        name: loading_name(),
+        is_sent: false,
     };
-    loading.run()
+    let loaded = loading.run();
+    if loading.is_sent {
+        engine.remove_name(&loading.name);
+    }
+    // Only now: what a killed run left may well be what this one needs.
+    engine.remove_names(Owner::is_gone);
+    loaded
 }
 
 struct Loading<'a> {
@@ -98,6 +105,11 @@ struct Loading<'a> {
     image_id: Digest,
     /// What the engine knows the image by.
     id: Digest,
+    /// The name that it is sent with. Without one, a killed run would leave an image of which nobody
+    /// knows whose it is.
+    name: String,
+    /// Whether something was sent, so that the engine may have that name.
+    is_sent: bool,
 }
 
 impl Loading<'_> {
@@ -162,14 +174,15 @@ impl Loading<'_> {
         })
     }
 
-    /// Sends the image, without names and without some of its layers.
+    /// Sends the image, under its temporary name and without some of its layers.
     fn send(&mut self, left_out: &[bool]) -> Result<(), Error> {
+        self.is_sent = true;
         match self.engine.store {
             Store::Classic => self.send_docker_archive(left_out)?,
             Store::Containerd | Store::Podman => {
                 let archive = OciArchive {
                     table: self.table,
-                    names: &[],
+                    names: std::slice::from_ref(&self.name),
                     trees: self.trees,
                     options: self.options,
                     observer: self.observer,
@@ -184,7 +197,7 @@ impl Loading<'_> {
     fn send_docker_archive(&self, left_out: &[bool]) -> Result<(), Error> {
         announce(self.observer, self.table, left_out)?;
         let options = docker_archive::Options {
-            names: &[],
+            names: std::slice::from_ref(&self.name),
             jobs: self.options.jobs,
             verify: self.options.verify,
             left_out: left_out.iter().take_while(|left_out| **left_out).count(),

@@ -47,7 +47,7 @@ pub(crate) fn present(
         mark(&mut present, image);
     }
     let is_known = |image: &Listed| known.iter().any(|known| known.has_id(&image.id));
-    let mut images = engine.list(None)?;
+    let mut images = engine.list(&[])?;
     images.retain(|image| !is_known(image));
     images.sort_by_key(|image| likelihood(image, names));
     for (asked, image) in images.iter().enumerate() {

@@ -26,12 +26,9 @@ use oci::media_type::{EMPTY, INDEX, MANIFEST};
 use oci::reference::full_name;
 use serde_json::{Value, json};
 
-use crate::api::{Api, Store};
+use crate::api::Api;
 use crate::error::Error;
-use crate::temporary_name::Owner;
-
-/// Repository of all probes; their tags begin with their owners.
-const REPOSITORY: &str = "stream-layered-probe";
+use crate::temporary_name::{Owner, PROBE};
 
 /// The size that a manifest gives of its first blob; the next ones double it. All else that counts
 /// is smaller, and sizes that were not taken from the manifest are no multiples of it.
@@ -99,7 +96,7 @@ impl<'a> Probe<'a> {
         let digest = add_blob(&mut archive, text.as_bytes())?;
         // A name for each run, so that none deletes what another one asks.
         let tag = format!("{}-{}", Owner::this_process(), &digest.hex()[..12]);
-        let name = format!("{REPOSITORY}:{tag}");
+        let name = format!("{PROBE}:{tag}");
         let mut entry = descriptor(INDEX, &digest, text.len() as u64);
         entry["annotations"] = json!({
             CONTAINERD_NAME: full_name(&name),
@@ -134,29 +131,6 @@ impl<'a> Probe<'a> {
     }
 }
 
-/// Removes the probes of those whom `is_meant` names. One that stays is untidy, a few kilobytes,
-/// and no reason to fail.
-pub(crate) fn remove_probes(engine: &Api, is_meant: impl Fn(&Owner) -> bool) {
-    if engine.store != Store::Containerd {
-        return;
-    }
-    for image in engine.list(Some(REPOSITORY)).unwrap_or_default() {
-        for name in &image.repo_tags {
-            let owner = name
-                .strip_prefix(REPOSITORY)
-                .and_then(|tag| Owner::parse(tag.strip_prefix(':')?));
-            if owner.is_some_and(|owner| is_meant(&owner)) {
-                remove(engine, name);
-            }
-        }
-    }
-}
-
-fn remove(engine: &Api, name: &str) {
-    let path = format!("{}/{name}", engine.images());
-    let _ = engine.client.delete("cannot remove a probe", &path);
-}
-
 /// Which blobs of a manifest are there, the first one in the lowest bit; nothing where the sum is
 /// not one of the manifest's sizes.
 fn bits(content: u64, own: u64) -> Option<u64> {
@@ -166,7 +140,7 @@ fn bits(content: u64, own: u64) -> Option<u64> {
 
 impl Drop for Probe<'_> {
     fn drop(&mut self) {
-        remove(self.engine, &self.name);
+        self.engine.remove_name(&self.name);
     }
 }
 

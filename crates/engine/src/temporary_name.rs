@@ -9,6 +9,18 @@ use oci::Digest;
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+/// Repository of the names that images have while they are loaded. No registry has it.
+pub(crate) const LOADING: &str = "stream-layered.invalid/loading";
+
+/// Repository of all probes.
+pub(crate) const PROBE: &str = "stream-layered-probe";
+
+/// The name that this process's image has while it is loaded. Another process that loads the same one
+/// does not take it away.
+pub(crate) fn loading_name() -> String {
+    format!("{LOADING}:{}", Owner::this_process())
+}
+
 /// The process that a temporary name belongs to. Its text fits into an image's tag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
@@ -32,13 +44,22 @@ impl Owner {
     }
 
     /// Reads what [`Display`](fmt::Display) writes, also where more follows after another `-`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         Some(Self {
             space: parts.next()?.to_owned(),
             pid: parts.next()?.parse().ok()?,
             start: parts.next()?.parse().ok()?,
         })
+    }
+
+    /// The owner of an image's name, if that is a temporary one.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        let mut tags = [LOADING, PROBE].iter().filter_map(|repository| {
+            let tag = name.strip_prefix(repository)?;
+            tag.strip_prefix(':')
+        });
+        Self::parse(tags.next()?)
     }
 
     /// Whether this process would see it, and it does not run any more.
@@ -94,6 +115,22 @@ mod tests {
         assert_eq!(Owner::parse(&format!("{own}-0123456789ab")), Some(own));
         for text in ["", "1", "a-b-c", "4242"] {
             assert_eq!(Owner::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn names_tell_their_owner() {
+        let own = Owner::this_process();
+        assert_eq!(Owner::of_name(&loading_name()), Some(own.clone()));
+        let probe = format!("{PROBE}:{own}-0123456789ab");
+        assert_eq!(Owner::of_name(&probe), Some(own.clone()));
+        for name in [
+            "app:1".to_owned(),
+            format!("{LOADING}:latest"),
+            format!("{LOADING}/other:{own}"),
+            format!("app:{own}"),
+        ] {
+            assert_eq!(Owner::of_name(&name), None, "{name}");
         }
     }
 

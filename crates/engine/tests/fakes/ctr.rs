@@ -66,6 +66,15 @@ impl Ctr {
     }
 }
 
+/// The name that was removed last.
+fn last_removed(log: &[String]) -> String {
+    let mut names = log
+        .iter()
+        .rev()
+        .filter_map(|line| line.split_once(" images remove "));
+    names.next().unwrap().1.to_owned()
+}
+
 #[test]
 fn the_image_gets_its_name_when_it_is_whole_and_a_version_that_was_not_tried_is_told() {
     let ctr = Ctr::new("v9.1.0", "cat > /dev/null", "true");
@@ -80,11 +89,17 @@ fn the_image_gets_its_name_when_it_is_whole_and_a_version_that_was_not_tried_is_
     assert_eq!(warnings.len(), 1);
     assert!(warnings[0].contains("ctr 9.1.0"), "{warnings:?}");
     let log = ctr.log();
-    let temporary = log[log.len() - 1].rsplit(' ').next().unwrap().to_owned();
+    let temporary = last_removed(&log);
     assert!(temporary.starts_with("stream-layered.invalid/loading:"));
-    let tag = format!("images tag --force {temporary} docker.io/library/app:1");
-    assert!(log[log.len() - 2].ends_with(&tag), "{log:?}");
-    assert!(log[log.len() - 1].ends_with(&format!("images remove {temporary}")));
+    let at = |words: &str| log.iter().position(|line| line.ends_with(words)).unwrap();
+    let tag = at(&format!(
+        "images tag --force {temporary} docker.io/library/app:1"
+    ));
+    assert_eq!(
+        at(&format!("images remove {temporary}")),
+        tag + 1,
+        "{log:?}"
+    );
 }
 
 #[test]
@@ -95,7 +110,7 @@ fn what_it_says_last_is_told() {
     let error = loaded.unwrap_err().to_string();
     assert!(error.ends_with("says: disk full"), "{error}");
     assert_eq!(warnings, [""; 0]);
-    assert!(ctr.log().pop().unwrap().contains(" images remove "));
+    last_removed(&ctr.log());
 }
 
 /// It reads no more, and does not end either.
@@ -119,7 +134,7 @@ fn one_that_is_silent_is_given_up() {
         let expected = "cannot import the image: containerd at ";
         assert!(error.starts_with(expected), "{error}");
         assert!(error.contains("was silent for 400ms"), "{error}");
-        assert!(ctr.log().pop().unwrap().contains(" images remove "));
+        last_removed(&ctr.log());
     }
 }
 
@@ -146,8 +161,7 @@ fn a_containerd_that_is_not_there_is_told_in_plain_words() {
 fn names_of_killed_runs_are_removed_and_no_others() {
     let probe = Ctr::new("1.6.20", "cat > /dev/null", "true");
     load(&probe.find().unwrap()).0.unwrap();
-    let log = probe.log();
-    let own = log[log.len() - 1].rsplit(' ').next().unwrap().to_owned();
+    let own = last_removed(&probe.log());
     let (before, _) = own.rsplit_once('-').unwrap();
     let (gone, elsewhere) = (
         format!("{before}-1"),
@@ -164,7 +178,7 @@ fn names_of_killed_runs_are_removed_and_no_others() {
         names.map(|(_, name)| name.to_owned()).collect()
     };
     load(&engine).0.unwrap();
-    assert_eq!(removed(), [&gone, &own].map(String::clone));
+    assert_eq!(removed(), [&own, &gone].map(String::clone));
     engine.remove_temporary_names();
-    assert_eq!(removed(), [&gone, &own, &own].map(String::clone));
+    assert_eq!(removed(), [&own, &gone, &own].map(String::clone));
 }

@@ -87,8 +87,12 @@ fn an_old_docker_takes_an_image() {
     let (loaded, warnings) = load(&named(&docker));
     assert_eq!(loaded.unwrap().sent, 1);
     assert_eq!(warnings, [""; 0]);
-    let last = docker.log().pop().unwrap();
-    assert!(last.ends_with("/tag?repo=app&tag=1"), "{last}");
+    let log = docker.log();
+    let tag = |line: &String| line.ends_with("/tag?repo=app&tag=1");
+    let tag = log.iter().position(tag).unwrap();
+    // It had a name from the start.
+    let removed = "DELETE /images/stream-layered.invalid/loading:";
+    assert!(log[tag + 1].starts_with(removed), "{log:?}");
 }
 
 #[test]
@@ -179,7 +183,7 @@ fn a_probe_that_is_not_understood_gives_a_warning_and_everything_is_sent() {
 }
 
 #[test]
-fn probes_of_killed_runs_are_removed_and_no_others() {
+fn what_killed_runs_left_is_removed_and_nothing_else() {
     let listed = Arc::new(Mutex::new(Vec::new()));
     let shown = Arc::clone(&listed);
     let docker = containerd_store(move || shown.lock().unwrap().clone());
@@ -192,22 +196,34 @@ fn probes_of_killed_runs_are_removed_and_no_others() {
     };
     let engine = named(&docker);
     load(&engine).0.unwrap();
-    let own = removed(&docker).pop().unwrap();
-    // SPACE-PID-START-DIGEST: another process had this one's number before.
-    let mut parts: Vec<&str> = own.split('-').collect();
-    let at = parts.len() - 2;
-    parts[at] = "1";
-    let gone = parts.join("-");
-    parts[at - 2] = "stream-layered-probe:01234567";
-    let elsewhere = parts[at - 2..].join("-");
-    *listed.lock().unwrap() = vec![
-        own.clone(),
-        gone.clone(),
-        elsewhere,
+    let own = removed(&docker);
+    let [probe, name] = &own[..] else {
+        panic!("{own:?}");
+    };
+    let mut names = vec![
         "stream-layered-probe:latest".to_owned(),
+        "stream-layered.invalid/loading:latest".to_owned(),
+        "app:1".to_owned(),
     ];
+    let mut gone = Vec::new();
+    for name in [probe, name] {
+        // REPOSITORY:SPACE-PID-START, for a probe with a digest behind.
+        let (repository, tag) = name.split_once(':').unwrap();
+        let mut parts: Vec<&str> = tag.split('-').collect();
+        // Another process had this one's number before.
+        parts[2] = "1";
+        gone.push(format!("{repository}:{}", parts.join("-")));
+        parts[0] = "01234567";
+        let elsewhere = format!("{repository}:{}", parts.join("-"));
+        names.extend([name.clone(), elsewhere]);
+    }
+    names.extend(gone.iter().cloned());
+    *listed.lock().unwrap() = names;
     load(&engine).0.unwrap();
-    assert_eq!(removed(&docker), [&own, &gone].map(String::clone));
+    // The image is there by then, and no probe is needed: what is gone goes last.
+    let second = removed(&docker).split_off(own.len());
+    assert_eq!(second, gone);
     engine.remove_temporary_names();
-    assert_eq!(removed(&docker), [&own, &gone, &own].map(String::clone));
+    let third = removed(&docker).split_off(own.len() + second.len());
+    assert_eq!(third, own);
 }
