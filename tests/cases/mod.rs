@@ -1,6 +1,7 @@
 //! Situations that users and attackers met, one test each, named after where it was told.
 
 mod bases;
+mod caches;
 mod carried_plans;
 mod changed_files;
 mod engines;

@@ -77,7 +77,7 @@ pub enum NarInfoError {
     /// A field that must be there.
     #[error("it has no `{0}`")]
     Missing(&'static str),
-    /// A field that must be there only once.
+    /// A field that must be there only once: Nix takes the last of the others.
     #[error("it has more than one `{0}`")]
     Repeated(&'static str),
     /// A priority that is none.
@@ -119,78 +119,85 @@ pub enum NarInfoError {
 }
 
 impl NarInfo {
-    /// Reads the text of a narinfo. Unknown fields are ignored.
+    /// Reads the text of a narinfo as Nix does: unknown fields are ignored, and of a field that is there
+    /// twice the last one holds. Of what only says how the cache keeps the NAR, the hash and the size of
+    /// the file are ignored if they are none.
     ///
     /// # Errors
     ///
-    /// The text is cut off, lacks a field or has it twice, or a field's value is none.
+    /// The text is cut off, lacks a field, or a field's value is none.
     pub fn parse(store_dir: &StoreDir, text: &str) -> Result<Self, NarInfoError> {
-        let mut path = Field::new("StorePath");
-        let mut url = Field::new("URL");
-        let mut compression = Field::new("Compression");
-        let mut file_hash = Field::new("FileHash");
-        let mut file_size = Field::new("FileSize");
-        let mut nar_hash = Field::new("NarHash");
-        let mut nar_size = Field::new("NarSize");
-        let mut references = Field::new("References");
-        let mut deriver = Field::new("Deriver");
-        let mut ca = Field::new("CA");
-        let mut signatures = Vec::new();
-        for_each_field(text, |key, value| match key {
-            "StorePath" => path.set(value),
-            "URL" => url.set(value),
-            "Compression" => compression.set(value),
-            "FileHash" => file_hash.set(value),
-            "FileSize" => file_size.set(value),
-            "NarHash" => nar_hash.set(value),
-            "NarSize" => nar_size.set(value),
-            "References" => references.set(value),
-            "Deriver" => deriver.set(value),
-            "CA" => ca.set(value),
-            "Sig" => {
-                signatures.push(Signature::parse(value)?);
-                Ok(())
-            }
-            _ => Ok(()),
-        })?;
-
-        let path = path.required(|text| parse_path("StorePath", text, |t| store_dir.parse(t)))?;
-        let nar_hash = nar_hash.required(|text| parse_hash("NarHash", text))?;
-        let nar_size = nar_size.required(|text| parse_size("NarSize", text))?;
+        let mut path = None;
+        let mut url = "";
+        let mut compression = "";
+        let mut file_hash = None;
+        let mut file_size = None;
+        let mut nar_hash = None;
+        let mut nar_size = None;
         // nix-serve, and what descends from it, leaves out the line of a path without any.
-        let mut references = references
-            .optional(|text| {
-                text.split_ascii_whitespace()
-                    .map(|name| parse_path("References", name, |t| store_dir.parse_base_name(t)))
-                    .collect::<Result<Vec<_>, _>>()
-            })?
-            .unwrap_or_default();
+        let mut references = Vec::new();
+        let mut deriver = None;
+        let mut ca = None;
+        let mut signatures = Vec::new();
+        for_each_field(text, |key, value| {
+            match key {
+                "StorePath" => {
+                    path = Some(parse_path("StorePath", value, |t| store_dir.parse(t))?);
+                }
+                "URL" => url = value,
+                "Compression" => compression = value,
+                "FileHash" => file_hash = parse_hash("FileHash", value).ok(),
+                "FileSize" => file_size = parse_size("FileSize", value).ok(),
+                "NarHash" => nar_hash = Some(parse_hash("NarHash", value)?),
+                "NarSize" => nar_size = Some(parse_size("NarSize", value)?),
+                "References" if !references.is_empty() => {
+                    return Err(NarInfoError::Repeated("References"));
+                }
+                "References" => {
+                    let names = value.split(' ').filter(|name| !name.is_empty());
+                    references = names
+                        .map(|name| {
+                            parse_path("References", name, |t| store_dir.parse_base_name(t))
+                        })
+                        .collect::<Result<_, _>>()?;
+                }
+                "Deriver" if value == "unknown-deriver" => {}
+                "Deriver" => {
+                    deriver = Some(parse_path("Deriver", value, |t| {
+                        store_dir.parse_base_name(t)
+                    })?);
+                }
+                "CA" if ca.is_some() => return Err(NarInfoError::Repeated("CA")),
+                "CA" => ca = Some(value.to_owned()),
+                "Sig" => signatures.push(Signature::parse(value)?),
+                _ => {}
+            }
+            Ok(())
+        })?;
         references.sort();
         references.dedup();
-        let file = NarFile {
-            url: url.required(parse_url)?,
-            // What Nix takes where the field is missing.
-            compression: compression
-                .optional(Compression::parse)?
-                .unwrap_or(Compression::Bzip2),
-            hash: file_hash.optional(|text| parse_hash("FileHash", text))?,
-            size: file_size.optional(|text| parse_size("FileSize", text))?,
-        };
         Ok(Self {
             signed: Signed {
-                path,
-                nar_hash,
-                nar_size,
+                path: path.ok_or(NarInfoError::Missing("StorePath"))?,
+                nar_hash: nar_hash.ok_or(NarInfoError::Missing("NarHash"))?,
+                nar_size: nar_size.ok_or(NarInfoError::Missing("NarSize"))?,
                 references,
             },
-            file,
-            deriver: deriver
-                .optional(|text| match text {
-                    "unknown-deriver" => Ok(None),
-                    _ => parse_path("Deriver", text, |t| store_dir.parse_base_name(t)).map(Some),
-                })?
-                .flatten(),
-            ca: ca.optional(|text| Ok(text.to_owned()))?,
+            file: NarFile {
+                url: match url {
+                    "" => return Err(NarInfoError::Missing("URL")),
+                    url => parse_url(url)?,
+                },
+                compression: match compression {
+                    // What Nix takes where the field is missing.
+                    "" => Compression::Bzip2,
+                    name => Compression::parse(name)?,
+                },
+                hash: file_hash,
+                size: file_size,
+            },
+            deriver,
+            ca,
             signatures,
         })
     }
@@ -323,9 +330,8 @@ impl CacheInfo {
     /// A line is not a `Key: value`, or a field's value is none.
     pub fn parse(text: &str) -> Result<Self, NarInfoError> {
         let mut info = Self::default();
-        // Written by hand often: lines may be empty, and the last may lack its end.
-        let lines = text.lines().filter(|line| !line.is_empty());
-        let text: String = lines.flat_map(|line| [line, "\n"]).collect();
+        // Written by hand often: the last line may lack its end.
+        let text = format!("{text}\n");
         for_each_field(&text, |key, value| {
             match key {
                 "StoreDir" => {
@@ -348,40 +354,6 @@ impl CacheInfo {
     }
 }
 
-/// A field that may be there once.
-struct Field<'a> {
-    name: &'static str,
-    value: Option<&'a str>,
-}
-
-impl<'a> Field<'a> {
-    fn new(name: &'static str) -> Self {
-        Self { name, value: None }
-    }
-
-    fn set(&mut self, value: &'a str) -> Result<(), NarInfoError> {
-        match self.value.replace(value) {
-            None => Ok(()),
-            Some(_) => Err(NarInfoError::Repeated(self.name)),
-        }
-    }
-
-    fn required<T>(
-        &self,
-        parse: impl FnOnce(&str) -> Result<T, NarInfoError>,
-    ) -> Result<T, NarInfoError> {
-        self.optional(parse)?
-            .ok_or(NarInfoError::Missing(self.name))
-    }
-
-    fn optional<T>(
-        &self,
-        parse: impl FnOnce(&str) -> Result<T, NarInfoError>,
-    ) -> Result<Option<T>, NarInfoError> {
-        self.value.map(parse).transpose()
-    }
-}
-
 fn for_each_field<'a>(
     text: &'a str,
     mut take: impl FnMut(&'a str, &'a str) -> Result<(), NarInfoError>,
@@ -392,10 +364,13 @@ fn for_each_field<'a>(
         None => return Err(NarInfoError::CutOff),
     };
     for (number, line) in text.split('\n').enumerate() {
-        // `References:` of a path without any may have lost its space.
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.is_empty() {
+            continue;
+        }
         let (key, value) = line.split_once(':').ok_or(NarInfoError::Line(number + 1))?;
-        let value = value.strip_suffix('\r').unwrap_or(value);
-        let value = match value.strip_prefix(' ') {
+        // `References:` of a path without any may have lost its space.
+        let value = match value.strip_prefix([' ', '\t']) {
             Some(value) => value,
             None if value.is_empty() => value,
             None => return Err(NarInfoError::Line(number + 1)),
@@ -414,7 +389,12 @@ fn parse_path(
 }
 
 fn parse_hash(field: &'static str, text: &str) -> Result<NarHash, NarInfoError> {
-    NarHash::parse(text).map_err(|why| NarInfoError::Hash { field, why })
+    let hash = if text.starts_with("sha256") {
+        NarHash::parse(text)
+    } else {
+        Err(ParseHashError::of(text))
+    };
+    hash.map_err(|why| NarInfoError::Hash { field, why })
 }
 
 /// No NAR and no file of a NAR is empty.
@@ -436,8 +416,10 @@ fn parse_url(text: &str) -> Result<String, NarInfoError> {
     } else {
         // The query of a signed address may hold anything.
         let path = text.split(['?', '#']).next().unwrap_or(text);
-        path.split('/')
-            .all(|part| !matches!(part, "" | "." | "..") && !part.contains([':', '\\']))
+        !path.starts_with('/')
+            && path
+                .split('/')
+                .all(|part| !matches!(part, "." | "..") && !part.contains([':', '\\']))
     };
     if printable && inside {
         Ok(text.to_owned())

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER, HEXLOWER_PERMISSIVE};
+use data_encoding::{BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 
 use crate::nixbase32;
 use crate::shown::shown;
@@ -18,28 +18,37 @@ pub struct NarHash(pub [u8; 32]);
 )]
 pub struct ParseHashError(String);
 
+impl ParseHashError {
+    pub(crate) fn of(text: &str) -> Self {
+        Self(shown(text))
+    }
+}
+
 impl NarHash {
     /// Reads `sha256:HEX`, `sha256:BASE32` (databases, `.attrs.json`, narinfo files), `sha256-BASE64`
-    /// (the SRI form of `nix path-info`), or the bare base 16 of a registration.
+    /// (the SRI form of `nix path-info`), or the bare base 16 of a registration. As in Nix, the length
+    /// says which base it is, and base 64 need not be padded.
     ///
     /// # Errors
     ///
     /// The text is in none of these forms.
     pub fn parse(text: &str) -> Result<Self, ParseHashError> {
-        let digest = if let Some(base64) = text.strip_prefix("sha256-") {
-            BASE64.decode(base64.as_bytes()).ok()
-        } else {
-            let digits = text.strip_prefix("sha256:").unwrap_or(text);
-            match digits.len() {
-                64 => HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok(),
-                52 => nixbase32::decode(digits),
-                _ => None,
+        let digits = text
+            .strip_prefix("sha256:")
+            .or(text.strip_prefix("sha256-"));
+        let digits = digits.unwrap_or(text);
+        let digest = match digits.len() {
+            64 => HEXLOWER_PERMISSIVE.decode(digits.as_bytes()).ok(),
+            52 => nixbase32::decode(digits),
+            _ => {
+                let digits = digits.strip_suffix('=').unwrap_or(digits);
+                BASE64_NOPAD.decode(digits.as_bytes()).ok()
             }
         };
         digest
             .and_then(|bytes| bytes.try_into().ok())
             .map(Self)
-            .ok_or_else(|| ParseHashError(shown(text)))
+            .ok_or_else(|| ParseHashError::of(text))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use data_encoding::BASE64;
+use data_encoding::{BASE64, BASE64_NOPAD};
 use ed25519_dalek::VerifyingKey;
 
 use crate::nixhash::NarHash;
@@ -116,7 +116,9 @@ fn parse<const N: usize>(
     text.split_once(':')
         .filter(|(name, _)| !name.is_empty())
         .and_then(|(name, base64)| {
-            let bytes = BASE64.decode(base64.as_bytes()).ok()?;
+            // Nix reads up to the padding, if there is one, and nothing after it.
+            let base64 = base64.split('=').next().unwrap_or_default();
+            let bytes = BASE64_NOPAD.decode(base64.as_bytes()).ok()?;
             Some((name.to_owned(), bytes.try_into().ok()?))
         })
         .ok_or_else(|| ParseKeyError {

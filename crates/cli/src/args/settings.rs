@@ -33,6 +33,7 @@ impl ImageArgs {
                 trusted_keys: self.store.trusted_key.clone(),
                 require_signatures: !self.store.no_require_sigs,
                 ca_files: self.registry.ca_file.clone(),
+                quiet: false,
             },
             subject: SubjectSettings {
                 paths: self.paths.clone(),

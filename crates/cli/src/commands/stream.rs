@@ -47,7 +47,9 @@ fn stream(args: &StreamArgs) -> Result<()> {
         let usage = "--index needs a layout; use --format oci";
         return Err(UsageError(usage.to_owned()).into());
     }
-    let input = ResolvedImage::new(&args.image.settings()?)?;
+    let mut settings = args.image.settings()?;
+    settings.store.quiet = args.quiet;
+    let input = ResolvedImage::new(&settings)?;
     if !args.quiet {
         for warning in &input.warnings {
             say!("warning: {warning}");

@@ -39,6 +39,8 @@ pub struct StoreSettings {
     pub require_signatures: bool,
     /// PEM files with certificate authorities that are trusted on top of the machine's own.
     pub ca_files: Vec<PathBuf>,
+    /// Whether nothing is told of binary caches that fail while others stand in for them.
+    pub quiet: bool,
 }
 
 impl StoreSettings {
@@ -113,7 +115,10 @@ impl Store {
         let options = Options {
             ca_files: settings.ca_files.clone(),
             // While the image is made: there is nobody to give it back to.
-            warn: Warn::new(|text| _ = writeln!(io::stderr(), "warning: {text}")),
+            warn: match settings.quiet {
+                true => Warn::default(),
+                false => Warn::new(|text| _ = writeln!(io::stderr(), "warning: {text}")),
+            },
             ..Options::new(trust(settings)?)
         };
         let caches = BinaryCaches::open(urls, options)?;

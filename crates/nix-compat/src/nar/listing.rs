@@ -3,6 +3,7 @@
 //! No signature covers a listing. It tells what a NAR most likely holds; only the NAR itself is
 //! proof. [`Listing::nar_size`] catches most that do not belong to their NAR.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
@@ -71,20 +72,29 @@ pub enum ListingError {
 }
 
 #[derive(Deserialize)]
-struct File {
+struct File<'a> {
     version: u64,
-    root: Raw,
+    #[serde(borrow)]
+    root: Raw<'a>,
 }
 
+/// An entry. There may be a quarter of a million, so what is in the text is not copied.
 #[derive(Deserialize)]
-struct Raw {
-    r#type: String,
-    entries: Option<BTreeMap<String, Raw>>,
+struct Raw<'a> {
+    #[serde(borrow)]
+    r#type: Cow<'a, str>,
+    #[serde(borrow)]
+    entries: Option<BTreeMap<Name<'a>, Raw<'a>>>,
     size: Option<u64>,
     #[serde(default)]
     executable: bool,
-    target: Option<String>,
+    #[serde(borrow)]
+    target: Option<Name<'a>>,
 }
+
+/// A text of the listing; copied only where it has escapes.
+#[derive(Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl Listing {
     /// Reads the JSON text of a `.ls` file.
@@ -124,18 +134,19 @@ impl Listing {
     fn add(
         &mut self,
         name: Option<&str>,
-        raw: &Raw,
+        raw: &Raw<'_>,
         position: &mut Position,
     ) -> Result<(), ListingError> {
         let wrong_kind = || ListingError::Kind(shown(position.path()));
-        let kind = match raw.r#type.as_str() {
+        let kind = match &*raw.r#type {
             "directory" if raw.entries.is_some() => Kind::Directory,
             "regular" => Kind::File {
                 executable: raw.executable,
                 size: raw.size.ok_or_else(wrong_kind)?,
             },
             "symlink" => {
-                let target = raw.target.clone().ok_or_else(wrong_kind)?.into_bytes();
+                let target = raw.target.as_ref().ok_or_else(wrong_kind)?;
+                let target = target.0.as_bytes().to_vec();
                 if target.is_empty() || target.contains(&0) {
                     return Err(ListingError::Entry {
                         path: shown(position.path()),
@@ -154,7 +165,7 @@ impl Listing {
         });
         if let Some(entries) = raw.entries.as_ref().filter(|_| raw.r#type == "directory") {
             position.open();
-            for (name, child) in entries {
+            for (Name(name), child) in entries {
                 position
                     .child(name.as_bytes(), &Limits::default())
                     .map_err(|problem| ListingError::Entry {

@@ -538,7 +538,7 @@ fn a_content_address_needs_no_signature() {
 fn a_cache_may_be_trusted_by_its_address() {
     let made = Made::new();
     made.add(&path(1), &some_nar(10), Compression::None, &[], |info| {
-        info.signatures.clear()
+        info.signatures.clear();
     });
     for (parameters, is_trusted) in [
         ("", false),
