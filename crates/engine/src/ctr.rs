@@ -121,8 +121,12 @@ impl Ctr {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(client)?;
-        let printed = read_aside(child.stdout.take());
-        let told = read_aside(child.stderr.take());
+        let pipes = (child.stdout.take(), child.stderr.take());
+        let readers = read_aside(pipes.0).and_then(|first| Ok((first, read_aside(pipes.1)?)));
+        let (printed, told) = readers.map_err(|error| {
+            end(&mut child);
+            Error::Pipe(error)
+        })?;
         let fed = match (input, child.stdin.take()) {
             (Some(archive), Some(stdin)) => feed(stdin, archive, within),
             _ => Ok(()),
@@ -206,16 +210,16 @@ fn feed(mut stdin: ChildStdin, mut archive: Archive<'_>, within: Duration) -> Re
 }
 
 /// Reads what a program prints, to its end. The thread is left alone if that never comes.
-fn read_aside(pipe: Option<impl Read + Send + 'static>) -> Receiver<String> {
+fn read_aside(pipe: Option<impl Read + Send + 'static>) -> io::Result<Receiver<String>> {
     let (sender, receiver) = channel();
-    thread::spawn(move || {
+    thread::Builder::new().spawn(move || {
         let mut bytes = Vec::new();
         if let Some(mut pipe) = pipe {
             let _ = pipe.read_to_end(&mut bytes);
         }
         let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 fn end(child: &mut Child) {

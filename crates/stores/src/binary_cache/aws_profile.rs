@@ -6,9 +6,12 @@
 //! containers. Each is a protocol of its own, and `aws configure export-credentials`, set as
 //! `credential_process`, speaks all of them.
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rusty_s3::Credentials;
 use serde::Deserialize;
@@ -18,6 +21,9 @@ use super::error::BinaryCacheError;
 
 /// Longest answer of a `credential_process`, in bytes; tokens have a few thousand.
 const LONGEST_ANSWER: u64 = 64 << 10;
+
+/// How long a `credential_process` may take. It may wait for a person who presses a key.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A profile of the AWS files, and what the environment says in its place.
 pub(super) struct Profile<'a> {
@@ -79,7 +85,7 @@ impl<'a> Profile<'a> {
             false => keys(variables).or_else(|| keys(in_files)),
         };
         match (known, self.get("credential_process")) {
-            (None, Some(command)) => self.ask(command).map(Some),
+            (None, Some(command)) => self.ask(command, PATIENCE).map(Some),
             (known, _) => Ok(known),
         }
     }
@@ -88,7 +94,7 @@ impl<'a> Profile<'a> {
     /// (<https://docs.aws.amazon.com/sdkref/latest/guide/feature-process-credentials.html>). As for
     /// the AWS command line, no shell reads the command. It is asked once: keys that expire while
     /// the program runs are refused by the server.
-    fn ask(&self, command: &str) -> Result<Credentials, BinaryCacheError> {
+    fn ask(&self, command: &str, within: Duration) -> Result<Credentials, BinaryCacheError> {
         let words = shlex::split(command).unwrap_or_default();
         // Arguments may be secrets, and so may all that the program prints.
         let program = words.first().map_or("", String::as_str);
@@ -110,22 +116,11 @@ impl<'a> Profile<'a> {
             .stderr(Stdio::inherit())
             .spawn()
             .map_err(|error| failed(format!("cannot run it: {error}")))?;
-        let mut text = Vec::new();
-        let read = match child.stdout.take() {
-            Some(stdout) => stdout.take(LONGEST_ANSWER + 1).read_to_end(&mut text),
-            None => Ok(0),
-        };
-        let is_long = text.len() as u64 > LONGEST_ANSWER;
-        if is_long {
+        let (text, status) = answer(&mut child, within).map_err(|why| {
             let _ = child.kill();
-        }
-        let status = child.wait().map_err(|error| failed(error.to_string()))?;
-        read.map_err(|error| failed(format!("cannot read its answer: {error}")))?;
-        if is_long {
-            return Err(failed(format!(
-                "its answer is longer than {LONGEST_ANSWER} bytes"
-            )));
-        }
+            let _ = child.wait();
+            failed(why)
+        })?;
         if !status.success() {
             return Err(failed(format!("it failed ({status})")));
         }
@@ -137,6 +132,43 @@ impl<'a> Profile<'a> {
             return Err(failed(format!("its answer has version {version}, not 1")));
         }
         Ok(answer.into_credentials())
+    }
+}
+
+/// What a program prints, and how it ends; or, in a few words, why neither is known.
+fn answer(child: &mut Child, within: Duration) -> Result<(Vec<u8>, ExitStatus), String> {
+    let deadline = Instant::now() + within;
+    let late = || format!("it did not end within {within:?}");
+    let stdout = child.stdout.take();
+    let (sender, answer) = mpsc::channel();
+    // The thread is left alone if the answer has no end.
+    thread::Builder::new()
+        .spawn(move || {
+            let mut text = Vec::new();
+            let read = match stdout {
+                Some(stdout) => stdout.take(LONGEST_ANSWER + 1).read_to_end(&mut text),
+                None => Ok(0),
+            };
+            let _ = sender.send(read.map(|_| text));
+        })
+        .map_err(|error| format!("cannot start a thread: {error}"))?;
+    let text = answer.recv_timeout(within).map_err(|_| late())?;
+    let text = text.map_err(|error| format!("cannot read its answer: {error}"))?;
+    if text.len() as u64 > LONGEST_ANSWER {
+        return Err(format!("its answer is longer than {LONGEST_ANSWER} bytes"));
+    }
+    let status = wait(child, deadline).map_err(|error| error.to_string())?;
+    Ok((text, status.ok_or_else(late)?))
+}
+
+/// Waits until a program ends, but no longer than that.
+fn wait(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || Instant::now() >= deadline {
+            return Ok(status);
+        }
+        thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -206,6 +238,13 @@ mod tests {
 
     /// Credentials of a profile `ci` with this `credential_process`.
     fn ask(command: &str) -> Result<Option<Credentials>, String> {
+        with_profile(command, |profile| profile.credentials())
+    }
+
+    fn with_profile<T>(
+        command: &str,
+        credentials: impl FnOnce(&Profile<'_>) -> Result<T, BinaryCacheError>,
+    ) -> Result<T, String> {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config");
         let text = format!("[profile ci]\ncredential_process = {command}\n");
@@ -213,7 +252,18 @@ mod tests {
         let file = ("AWS_CONFIG_FILE".to_owned(), config.display().to_string());
         let environment: Environment = [file].into_iter().collect();
         let profile = Profile::read(&environment, Some("ci")).unwrap();
-        profile.credentials().map_err(|error| error.to_string())
+        credentials(&profile).map_err(|error| error.to_string())
+    }
+
+    /// It never ends, also where it has closed its output.
+    #[test]
+    fn a_program_that_hangs_is_ended() {
+        for command in ["sleep 600", "sh -c 'exec sleep 600 >&-'"] {
+            let within = Duration::from_millis(50);
+            let asked = with_profile(command, |profile| profile.ask(command, within));
+            let error = asked.err().unwrap();
+            assert!(error.contains("did not end within 50ms"), "{error}");
+        }
     }
 
     #[test]
