@@ -208,3 +208,20 @@ fn a_layout_without_oci() {
         "{line}"
     );
 }
+
+/// "cannot push to X: X: manifest …".
+#[test]
+fn a_registry_is_named_once() {
+    let app = App::new(10);
+    let line = fail(&mut app.command(&["push", "localhost:1/some/app:1"]), 1);
+    assert_eq!(line.matches("some/app").count(), 1, "{line}");
+    for option in ["--from-image", "--previous"] {
+        let image = "docker://localhost:1/some/app:1";
+        let line = fail(&mut app.command(&["stream", option, image]), 1);
+        assert_eq!(line.matches("some/app").count(), 1, "{line}");
+        assert!(line.contains(option), "{line}");
+        let mut run = app.command(&["stream", option, "/nowhere/some.tar"]);
+        let line = fail(&mut run, 1);
+        assert_eq!(line.matches("some.tar").count(), 1, "{line}");
+    }
+}

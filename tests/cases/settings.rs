@@ -4,9 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use test_peers::needs;
 
 use crate::support::app::App;
+use crate::support::peer;
 use crate::support::program::{fail, stderr, stream_layered, succeed};
+use crate::support::store_tree::{Node, StoreRoot, store_path};
 
 fn json_of(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -252,6 +255,63 @@ fn config_with_types_that_docker_refuses() {
         let says = says.replace("expected a JSON object", "config has to be an object");
         assert!(line.contains(&says), "{config}: {line}");
     }
+}
+
+/// A store with so many paths, each in a layer of its own.
+fn many_layers(count: usize) -> StoreRoot {
+    let root = StoreRoot::new();
+    let entries = (0..count).map(|at| {
+        let name = format!("{at:0>32}-path");
+        let text = Node::text(&at.to_string());
+        root.add(&name, &Node::directory([(&*format!("file{at}"), text)]), Path::new(""));
+        json!({"path": store_path(&name), "narSize": 1, "references": [], "narHash": format!("sha256:{at:0>64}")})
+    });
+    let entries: Vec<Value> = entries.collect();
+    root.describe(&entries);
+    root
+}
+
+const MANY: [&str; 5] = ["--no-cache", "--cmd", "x", "--strategy", "auto"];
+
+/// <https://github.com/nlewo/nix2container/issues/5>: Docker's classic store takes 125 layers.
+#[test]
+fn more_layers_than_docker_takes() {
+    let root = many_layers(130);
+    for (most, warns) in [("125", false), ("126", true), ("140", true)] {
+        let mut run = root.command(&["stream"]);
+        run.args(MANY).args(["--max-layers", most]);
+        let output = run.output().unwrap();
+        let said = stderr(&output);
+        assert!(output.status.success(), "{said}");
+        let warning = said.lines().find(|line| line.starts_with("warning: "));
+        assert_eq!(warning.is_some(), warns, "{most}: {said}");
+        assert!(
+            warning.is_none_or(|line| line.contains("--max-layers to 125")),
+            "{said}"
+        );
+    }
+}
+
+#[needs(docker)]
+#[test]
+fn more_layers_than_docker_loads() {
+    let root = many_layers(130);
+    let mut run = root.command(&[
+        "load",
+        "--engine",
+        "docker",
+        "-t",
+        "stream-layered-test:many",
+    ]);
+    run.env(
+        "DOCKER_HOST",
+        peer::setting("STREAM_LAYERED_TEST_DOCKER_HOST"),
+    );
+    let line = fail(run.args(MANY).args(["--max-layers", "140"]), 1);
+    assert!(
+        line.contains("max depth exceeded") && line.contains("--max-layers to 125"),
+        "{line}"
+    );
 }
 
 /// An option that has nothing to act on is a mistake.

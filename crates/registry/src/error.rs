@@ -211,6 +211,19 @@ impl Error {
         }
     }
 
+    /// Whether its text begins with the registry and the repository.
+    pub fn names_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Transport { .. }
+                | Self::Status { .. }
+                | Self::Unauthorized { .. }
+                | Self::DigestMismatch { .. }
+                | Self::Answer { .. }
+                | Self::Incomplete { .. }
+        )
+    }
+
     pub(crate) fn has_code(&self, codes: &[&str]) -> bool {
         matches!(self, Self::Status { code, .. } if codes.contains(&code.as_str()))
     }

@@ -153,7 +153,8 @@ pub struct SettingArgs {
     /// machine's].
     #[arg(long, value_name = "ARCH[/VARIANT]", value_parser = Platform::parse_linux)]
     pub arch: Option<Platform>,
-    /// When the image was created: ISO 8601, @SECONDS, YYYYMMDDHHMMSS or now.
+    /// When the image was created: ISO 8601, @SECONDS, YYYYMMDDHHMMSS or now. The variable
+    /// SOURCE_DATE_EPOCH has no effect; give @$SOURCE_DATE_EPOCH for its time.
     #[arg(long, value_name = "TIME", default_value = DEFAULT_TIME)]
     pub created: String,
     /// Modification time of the files in store layers, in the same forms.

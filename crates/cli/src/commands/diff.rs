@@ -1,6 +1,6 @@
 //! `diff`: what a machine that has the old image downloads for the new one, and why.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::DecimalBytes;
 use layering::{Diff, LayerChange, PathChange, Plan, PlannedLayer};
 use nix_compat::StorePath;
@@ -17,10 +17,7 @@ use crate::resolve::plan_source::PlanSource;
 pub fn run(args: &DiffArgs) -> Result<()> {
     let platform = platform::platform(args.arch.as_ref())?;
     let registry = args.registry.settings();
-    let open = |source: &PlanSource| {
-        let plan = source.open(&registry, &platform);
-        plan.with_context(|| format!("{source}"))
-    };
+    let open = |source: &PlanSource| source.open(&registry, &platform);
     let (old, new) = (open(&args.old)?, open(&args.new)?);
     let diff = Diff::new(&old, &new);
     match args.format {

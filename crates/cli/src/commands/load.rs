@@ -42,7 +42,13 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     signals::before_stop(move || stopped.remove_temporary_names())?;
     let loaded = engine.load(&table, input.store.trees(), options, &progress);
     progress.clear();
-    let loaded = loaded?;
+    let loaded = loaded.map_err(|error| {
+        let error = anyhow::Error::from(error);
+        match input.too_many_layers() {
+            Some(why) if format!("{error:#}").contains("max depth exceeded") => error.context(why),
+            _ => error,
+        }
+    })?;
     if let Err(error) = table.keep(&mut cache)
         && !args.quiet
     {

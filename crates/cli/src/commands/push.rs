@@ -62,7 +62,7 @@ pub fn run(args: &PushArgs) -> Result<()> {
     for target in run.targets() {
         let pushed = run
             .push(&target, &mount_from)
-            .with_context(|| format!("cannot push to {}", target.references[0]))?;
+            .map_err(|error| registry_client::tried(error, "cannot push", &target.references[0]))?;
         mount_from.extend(target.references);
         digest.get_or_insert(pushed);
     }

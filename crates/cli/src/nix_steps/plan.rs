@@ -78,7 +78,7 @@ fn previous(file: PathBuf) -> Result<Plan> {
     let platform = platform::platform(None)?;
     source
         .open(&RegistrySettings::default(), &platform)
-        .with_context(|| format!("previous = {source}"))
+        .context("previous")
 }
 
 /// The pipeline in `layeringPipeline`, a list or a file; else `strategy`.

@@ -18,6 +18,9 @@ use crate::resolve::store::Store;
 use crate::resolve::subject::Subject;
 use crate::{files, platform};
 
+/// Most layers of an image in Docker's classic store (`maxLayerDepth` in moby's `layer/layer_store.go`).
+const DOCKER_MAX_LAYERS: usize = 125;
+
 /// An image, and where its store paths are read from.
 pub struct ResolvedImage {
     /// The image.
@@ -47,7 +50,28 @@ impl ResolvedImage {
             Subject::Packages(paths) => Self::of_packages(settings, &paths, store, now),
         }?;
         resolved.warnings.extend(unsafe_store);
+        resolved.warnings.extend(resolved.too_many_layers());
         Ok(resolved)
+    }
+
+    /// What to say of an image that Docker's classic store does not take: "max depth exceeded".
+    pub fn too_many_layers(&self) -> Option<String> {
+        let layers = self.image.layers().len();
+        let base = self.image.base.as_ref().map_or(0, |base| base.layers.len());
+        let option = match self.image.root {
+            Root::Links(_) => "--max-layers",
+            Root::Tar { .. } => "maxLayers in the image's expression",
+        };
+        let advice = if base + 2 > DOCKER_MAX_LAYERS {
+            format!("{base} of them are the base image's; use one with fewer")
+        } else {
+            format!("lower {option} to {DOCKER_MAX_LAYERS} or less")
+        };
+        (layers > DOCKER_MAX_LAYERS).then(|| {
+            format!(
+                "the image has {layers} layers, and Docker's classic store takes no more than {DOCKER_MAX_LAYERS}: {advice}"
+            )
+        })
     }
 
     fn of_configuration(

@@ -47,7 +47,7 @@ impl LayerSettings {
     pub fn resolve(&self, registry: &RegistrySettings, platform: &Platform) -> Result<LayerRules> {
         let previous = self.previous.as_ref().map(|source| {
             let plan = source.open(registry, platform);
-            plan.with_context(|| format!("--previous {source}"))
+            plan.context("--previous")
         });
         Ok(LayerRules {
             strategy: strategy(&self.strategy)?,

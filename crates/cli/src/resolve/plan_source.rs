@@ -56,17 +56,20 @@ impl PlanSource {
     ///
     /// It is not there, or is neither a plan nor an image that carries one.
     pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<Plan> {
+        // What cannot be opened is named by the error; what it holds is not.
+        let context = || self.text.clone();
         match &self.image {
             ImageSource::File(file) if is_plan(file)? => {
                 let text = String::from_utf8(files::read_input(file)?);
-                Ok(Plan::from_json(&text.context("it is not UTF-8 text")?)?)
+                let text = text.context("it is not UTF-8 text").with_context(context)?;
+                Plan::from_json(&text).with_context(context)
             }
             // What `skopeo copy dir oci:` and `stream --format oci` write.
             ImageSource::File(file) if file.is_dir() => {
                 let layout = ImageSource::Layout(file.clone(), None);
-                carried_plan::of_image(&layout.open(registry, platform)?)
+                carried_plan::of_image(&layout.open(registry, platform)?).with_context(context)
             }
-            image => carried_plan::of_image(&image.open(registry, platform)?),
+            image => carried_plan::of_image(&image.open(registry, platform)?).with_context(context),
         }
     }
 }

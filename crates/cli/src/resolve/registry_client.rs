@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use oci::Reference;
 use registry::{Client, Options, PlainHttp};
 
 /// How registries are reached.
@@ -12,6 +13,16 @@ pub struct RegistrySettings {
     pub plain_http: bool,
     /// PEM files with certificates to trust as well.
     pub ca_files: Vec<PathBuf>,
+}
+
+/// Says what was tried with an image, and its name where the error does not begin with it.
+pub fn tried(error: anyhow::Error, what: &'static str, reference: &Reference) -> anyhow::Error {
+    let cause = error.downcast_ref::<registry::Error>();
+    if cause.is_some_and(registry::Error::names_place) {
+        error.context(what)
+    } else {
+        error.context(format!("{what} {reference}"))
+    }
 }
 
 /// A client for registries.

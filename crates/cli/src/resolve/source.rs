@@ -76,8 +76,11 @@ impl ImageSource {
                 let (directory, tag) = with_colon(directory, tag.as_deref());
                 open_layout(&directory, tag, platform)?
             }
-            Self::Registry(reference) => of_registry(reference, registry, platform)
-                .with_context(|| format!("cannot use the image {reference}"))?,
+            Self::Registry(reference) => {
+                of_registry(reference, registry, platform).map_err(|error| {
+                    registry_client::tried(error, "cannot use the image", reference)
+                })?
+            }
         })
     }
 
