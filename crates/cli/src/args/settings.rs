@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use oci::reference::{DEFAULT_TAG, split_tag};
+use stores::binary_cache::Warn;
 
 use super::commands::CacheArgs;
 use super::image::{ImageArgs, NameArgs, RegistryArgs, SettingArgs};
@@ -33,7 +34,7 @@ impl ImageArgs {
                 trusted_keys: self.store.trusted_key.clone(),
                 require_signatures: !self.store.no_require_sigs,
                 ca_files: self.registry.ca_file.clone(),
-                quiet: false,
+                warn: Warn::default(),
             },
             subject: SubjectSettings {
                 paths: self.paths.clone(),

@@ -18,7 +18,7 @@ use crate::signals;
 /// Runs the command.
 pub fn run(args: &LoadArgs) -> Result<()> {
     let mut settings = args.image.settings()?;
-    settings.store.quiet = args.quiet;
+    settings.store.warn = console::warnings(args.quiet);
     let engine = Arc::new(Engine::find(args.engine.unwrap_or(Choice::Any))?);
     let input = ResolvedImage::new(&settings)?;
     for name in &input.image.repo_tags {

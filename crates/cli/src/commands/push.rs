@@ -31,7 +31,7 @@ use crate::resolve::registry_client;
 /// Runs the command.
 pub fn run(args: &PushArgs) -> Result<()> {
     let mut settings = args.image.settings()?;
-    settings.store.quiet = args.quiet;
+    settings.store.warn = console::warnings(args.quiet);
     let client = registry_client::client(&settings.registry)?;
     let input = ResolvedImage::new(&settings)?;
     let mut annotations = input.annotations.clone();

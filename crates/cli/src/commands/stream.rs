@@ -48,7 +48,7 @@ fn stream(args: &StreamArgs) -> Result<()> {
         return Err(UsageError(usage.to_owned()).into());
     }
     let mut settings = args.image.settings()?;
-    settings.store.quiet = args.quiet;
+    settings.store.warn = console::warnings(args.quiet);
     let input = ResolvedImage::new(&settings)?;
     if !args.quiet {
         for warning in &input.warnings {

@@ -13,7 +13,8 @@ use crate::resolve::store::Store;
 
 /// Runs the command.
 pub fn run(args: &WhyArgs) -> Result<()> {
-    let settings = args.image.settings()?;
+    let mut settings = args.image.settings()?;
+    settings.store.warn = console::warnings(false);
     let store = Store::open(&settings.store)?;
     let planned = Planned::new(&settings, &store)?;
     let matching = matching(&planned, &args.what, &store)?;

@@ -3,6 +3,7 @@
 use std::io::{self, Write as _};
 
 use anyhow::{Context, Result};
+use stores::binary_cache::Warn;
 
 use crate::output::shown;
 
@@ -18,6 +19,14 @@ pub(crate) use say;
 /// What `say!` does.
 pub fn say_line(text: &str) {
     let _ = writeln!(io::stderr(), "{}", shown::line(text));
+}
+
+/// Prints the warnings that come while the image is made, when nobody is there to give them back to.
+pub fn warnings(quiet: bool) -> Warn {
+    match quiet {
+        true => Warn::default(),
+        false => Warn::new(|text| say_line(&format!("warning: {text}"))),
+    }
 }
 
 /// Prints a result for people to standard output, fit for a terminal.

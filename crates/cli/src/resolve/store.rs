@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -39,8 +39,8 @@ pub struct StoreSettings {
     pub require_signatures: bool,
     /// PEM files with certificate authorities that are trusted on top of the machine's own.
     pub ca_files: Vec<PathBuf>,
-    /// Whether nothing is told of binary caches that fail while others stand in for them.
-    pub quiet: bool,
+    /// What is told of binary caches that fail while others stand in for them.
+    pub warn: Warn,
 }
 
 impl StoreSettings {
@@ -114,11 +114,7 @@ impl Store {
         }
         let options = Options {
             ca_files: settings.ca_files.clone(),
-            // While the image is made: there is nobody to give it back to.
-            warn: match settings.quiet {
-                true => Warn::default(),
-                false => Warn::new(|text| _ = writeln!(io::stderr(), "warning: {text}")),
-            },
+            warn: settings.warn.clone(),
             ..Options::new(trust(settings)?)
         };
         let caches = BinaryCaches::open(urls, options)?;

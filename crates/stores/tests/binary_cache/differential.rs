@@ -198,7 +198,7 @@ const TAKEN_HERE: [&[&str]; 7] = [
     &["FileSize: "],
     // A path that a trusted key signed needs no other proof.
     &["CA of a signed path: "],
-    // Nix's limit is lower.
+    // Nix takes 64.
     &["NAR: 300 levels"],
 ];
 

@@ -17,7 +17,8 @@ use crate::resolve::store::Store;
 
 /// Runs the command.
 pub fn run(args: &PlanArgs) -> Result<()> {
-    let settings = args.image.settings()?;
+    let mut settings = args.image.settings()?;
+    settings.store.warn = console::warnings(false);
     let store = Store::open(&settings.store)?;
     if let Some(warning) = settings.store.warning(&store) {
         say!("warning: {warning}");
