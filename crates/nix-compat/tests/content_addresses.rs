@@ -16,11 +16,13 @@ struct Case {
 }
 
 const A: &str = "znvscj76jsnvyjqabi70np3mf4lm3gy4-a";
+const SELF_OF_2_8: &str = "x2m52m6biznd1cldjqkbg7w4a1fdl9lr-selfold";
 const SELF: &str = "3aj6qrdga4n88nccnzvbj7wi49vmzr36-self";
 
 /// `nix-store --add`, `--add-fixed sha256`, `--add-fixed sha512`, `--add-fixed --recursive sha512`,
 /// `builtins.toFile`, and `nix store make-content-addressed` of a path that refers to itself.
-const CASES: [Case; 6] = [
+/// The last is by Nix 2.8, which also hashes the places where a path names itself.
+const CASES: [Case; 7] = [
     Case {
         name: "hh0jwqmsbfc93z2prvb2x6qin9ir4mj1-d",
         references: &[],
@@ -64,6 +66,14 @@ const CASES: [Case; 6] = [
         content: "/nix/store/3aj6qrdga4n88nccnzvbj7wi49vmzr36-self \
             /nix/store/ay4a9sdys38wwlv0w1bp56q5wciy2f7f-a \
             /nix/store/3aj6qrdga4n88nccnzvbj7wi49vmzr36-self/x\n",
+    },
+    Case {
+        name: SELF_OF_2_8,
+        references: &[SELF_OF_2_8],
+        address: "fixed:r:sha256:1slnzx24bp6sv8zmmm88agdcb089pzkj3ajswnb0liv0k51x87r2",
+        in_directory: false,
+        content: "/nix/store/x2m52m6biznd1cldjqkbg7w4a1fdl9lr-selfold \
+            /nix/store/x2m52m6biznd1cldjqkbg7w4a1fdl9lr-selfold/x\n",
     },
 ];
 
