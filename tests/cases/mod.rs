@@ -7,5 +7,6 @@ mod changed_files;
 mod engines;
 mod few_threads;
 mod mistakes;
+mod readers;
 mod settings;
 mod terminal;

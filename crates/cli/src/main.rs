@@ -8,7 +8,7 @@
 
 mod args;
 mod commands;
-mod files;
+mod input;
 mod jobs;
 mod nix_steps;
 mod output;

@@ -5,8 +5,8 @@
 //! github.com/docker/cli). Go reads JSON's keys in any case, and so does this.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use oci::Digest;
@@ -47,7 +47,7 @@ impl Configuration {
         let Some(file) = self.directory.as_ref().map(|path| path.join("config.json")) else {
             return (None, None);
         };
-        match read(&file).and_then(|text| current(&text)) {
+        match files::read(&file, MAX_FILE).and_then(|text| current(&text)) {
             Ok(name) => (name.filter(|name| name != DEFAULT), None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => (None, None),
             Err(error) => {
@@ -73,7 +73,7 @@ impl Configuration {
         let id = Digest::of(name.as_bytes());
         let file = contexts.join("meta").join(id.hex()).join("meta.json");
         let told = |why: String| format!("{}: {why}", file.display());
-        let text = read(&file).map_err(|error| match error.kind() {
+        let text = files::read(&file, MAX_FILE).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => format!(
                 "it does not exist ({} is missing); `docker context ls` shows those that do",
                 file.display()
@@ -126,21 +126,6 @@ fn field<'a>(value: &'a Value, name: &str) -> Option<&'a Value> {
 
 fn has_files(directory: &Path) -> bool {
     fs::read_dir(directory).is_ok_and(|mut files| files.next().is_some())
-}
-
-/// Reads a small file. What is no file, such as a pipe, might never end.
-fn read(file: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(file)?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut text = Vec::new();
-    File::open(file)?
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_FILE {
-        return Err(io::Error::other("it is larger than 4 MB"));
-    }
-    Ok(text)
 }
 
 #[cfg(test)]

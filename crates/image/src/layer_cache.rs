@@ -23,10 +23,12 @@
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix_compat::{NarHash, StorePath};
+use rustix::fs::OFlags;
 
 use crate::bytes::compression::Compression;
 use crate::bytes::tar::TarRules;
@@ -116,7 +118,7 @@ impl LayerCache {
     /// is an empty one.
     pub fn open(directory: &Path) -> Self {
         let file = directory.join(file_name());
-        let text = fs::read(&file).unwrap_or_default();
+        let text = files::read(&file, 2 * MAX_LENGTH).unwrap_or_default();
         let entries = text
             .split(|&byte| byte == b'\n')
             .filter_map(parse_line)
@@ -174,7 +176,12 @@ impl LayerCache {
         let lock = File::open(directory)?;
         // File systems without locks are rare, and what may be lost there is time.
         let _ = lock.lock();
-        let mut open = OpenOptions::new().append(true).create(true).open(file)?;
+        let mut open = OpenOptions::new()
+            .append(true)
+            .create(true)
+            // A pipe of that name would be waited for.
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(file)?;
         // After a line that was cut short, the first of these would be lost with it.
         open.write_all(format!("\n{lines}").as_bytes())?;
         if open.metadata()?.len() > MAX_LENGTH {
@@ -186,12 +193,14 @@ impl LayerCache {
 
 /// Keeps the newer half of the lines.
 fn halve(file: &Path) -> io::Result<()> {
-    let text = fs::read(file)?;
-    let middle = text.len() / 2;
-    let start = text[middle..]
+    let mut old = files::open(file)?;
+    let length = old.metadata()?.len();
+    old.seek(SeekFrom::Start(length - length.min(MAX_LENGTH) / 2))?;
+    let text = files::read_from(old, MAX_LENGTH)?;
+    let start = text
         .iter()
         .position(|&byte| byte == b'\n')
-        .map_or(text.len(), |at| middle + at + 1);
+        .map_or(text.len(), |at| at + 1);
     let new = NewFile::create_in(directory_of(file))?;
     new.file().write_all(&text[start..])?;
     new.name(file)

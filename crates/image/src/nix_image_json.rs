@@ -2,7 +2,6 @@
 //! is the same with a few more keys.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -196,11 +195,14 @@ impl NixImage {
     }
 }
 
+/// Longest file with a digest, in bytes: its digits and the end of the line.
+const MAX_CHECKSUM: u64 = 256;
+
 /// The digest of the root's layer, which its builder took; `None` where there is none. It only saves
 /// time, so an image does not fail by it; but Nix's outputs do not change, and one that cannot be read
 /// is damaged, which the warning says.
 fn read_checksum(file: &Path) -> Result<Option<Digest>, String> {
-    let what = match fs::read(file) {
+    let what = match files::read(file, MAX_CHECKSUM) {
         Ok(text) => {
             let hex = std::str::from_utf8(&text).ok();
             match hex.and_then(|text| Digest::from_hex(text.trim_end()).ok()) {

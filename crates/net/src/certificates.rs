@@ -1,12 +1,14 @@
 //! Which certificate authorities are trusted.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
 
 use crate::Error;
+
+/// Longest file with certificates, in bytes; those of systems have a few hundred kB.
+const LONGEST: u64 = 16 << 20;
 
 /// Variables that name a file of authorities; the first that is set counts. Nix sets the first for
 /// its own programs, the second is OpenSSL's.
@@ -87,7 +89,7 @@ fn read(origin: &str, path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
         origin: origin.to_owned(),
         why,
     };
-    let text = fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let text = files::read(path, LONGEST).map_err(|error| unusable(error.to_string()))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&text) {
         if let PemItem::Certificate(certificate) =

@@ -14,12 +14,15 @@ use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{fmt, fs, io};
+use std::{fmt, io};
 
 use data_encoding::{BASE64, BASE64_NOPAD};
 use serde::Deserialize;
 
 use crate::error::{Error, Result, printable};
+
+/// Longest file with logins, in bytes.
+const LONGEST_FILE: u64 = 4 << 20;
 
 /// What proves who we are.
 #[derive(Clone, PartialEq, Eq)]
@@ -116,7 +119,7 @@ impl Credentials {
             });
         }
         for path in &self.files {
-            let text = match fs::read(path) {
+            let text = match files::read(path, LONGEST_FILE) {
                 Ok(text) => text,
                 Err(error)
                     if matches!(

@@ -5,6 +5,7 @@
 //! be created: on a store that is mounted read-only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +35,14 @@ pub enum DatabaseError {
         path: PathBuf,
         /// SQLite's error.
         source: rusqlite::Error,
+    },
+    /// It is no file.
+    #[error("cannot read the Nix database {}", path.display())]
+    Kind {
+        /// The database.
+        path: PathBuf,
+        /// What it is.
+        source: io::Error,
     },
     /// A path that was asked for is not valid there.
     #[error(
@@ -80,6 +89,14 @@ impl Database {
             return Err(DatabaseError::Missing {
                 path: path.to_owned(),
             });
+        }
+        // SQLite would wait for a pipe. What cannot be opened, it says better itself.
+        match files::open(path) {
+            Err(source) if source.kind() == io::ErrorKind::InvalidInput => {
+                let path = path.to_owned();
+                return Err(DatabaseError::Kind { path, source });
+            }
+            _ => {}
         }
         let sqlite = |source| DatabaseError::Sqlite {
             path: path.to_owned(),

@@ -2,7 +2,6 @@
 //! digests of the layers if the build has computed them.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -15,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use super::attributes::{self, Attributes};
 use super::digests::{self, DigestText, FileAttributes, KnownLayer};
+use crate::input::read_input;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -92,7 +92,7 @@ fn texts(paths: &[StorePath]) -> Vec<String> {
 
 fn from_file<T: DeserializeOwned>(file: &Path) -> Result<T> {
     let context = || format!("cannot read {}", file.display());
-    serde_json::from_slice(&fs::read(file).with_context(context)?).with_context(context)
+    serde_json::from_slice(&read_input(file)?).with_context(context)
 }
 
 /// The digests of `layers`. Most are known from the derivation `digests`, which depends on the store

@@ -8,7 +8,7 @@ use layering::Closure;
 use nix_compat::StorePath;
 use stores::Graph;
 
-use crate::files;
+use crate::input;
 use crate::resolve::store::Store;
 use crate::resolve::subject::refuse_derivation;
 
@@ -31,7 +31,7 @@ impl RootedClosure {
     pub fn read(paths: &[StorePath], file: Option<&Path>, store: &Store) -> Result<Self> {
         let (infos, hidden) = match file {
             Some(file) => {
-                let bytes = files::read_input(file)?;
+                let bytes = input::read_input(file)?;
                 let is_empty = || {
                     format!(
                         "--closure {}: it is empty, and lists no store path; see whether the command that wrote it \

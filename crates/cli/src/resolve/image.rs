@@ -16,7 +16,7 @@ use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::plan::{self, Planned};
 use crate::resolve::store::Store;
 use crate::resolve::subject::Subject;
-use crate::{files, platform};
+use crate::{input, platform};
 
 /// Most layers of an image in Docker's classic store (`maxLayerDepth` in moby's `layer/layer_store.go`).
 const DOCKER_MAX_LAYERS: usize = 125;
@@ -80,7 +80,7 @@ impl ResolvedImage {
         store: Store,
         now: Timestamp,
     ) -> Result<Self> {
-        let bytes = files::read_input(file)?;
+        let bytes = input::read_input(file)?;
         let conf = NixImage::parse(&bytes, now).with_context(|| format!("{}", file.display()))?;
         let annotations = conf.annotations.clone();
         let mut warnings = Vec::new();

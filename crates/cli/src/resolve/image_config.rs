@@ -8,7 +8,7 @@ use image::bytes::root_links::RootLinks;
 use image::config_types;
 use serde_json::{Map, Value, json};
 
-use crate::files;
+use crate::input;
 use crate::resolve::config_values;
 use crate::usage::UsageError;
 
@@ -78,7 +78,7 @@ impl ConfigSettings {
             return Ok(Map::new());
         };
         let bytes = match text.strip_prefix('@') {
-            Some(file) => files::read_input(Path::new(file))?,
+            Some(file) => input::read_input(Path::new(file))?,
             None => text.as_bytes().to_vec(),
         };
         let config: Map<String, Value> =

@@ -10,7 +10,7 @@ use layering::{Closure, Plan, Reason, Request, Strategy};
 use nix_compat::StorePath;
 use oci::Platform;
 
-use crate::files;
+use crate::input;
 use crate::platform;
 use crate::resolve::carried_plan;
 use crate::resolve::closure::RootedClosure;
@@ -73,7 +73,7 @@ impl Planned {
     /// The layers of an image that a configuration describes, and the closure of what is in them.
     fn of_configuration(file: &Path, store: &Store) -> Result<Self> {
         let context = || format!("{}", file.display());
-        let conf = NixImage::parse(&files::read_input(file)?, Timestamp::now());
+        let conf = NixImage::parse(&input::read_input(file)?, Timestamp::now());
         let conf = conf.with_context(context)?;
         let layers = conf.store_layers.into_iter().map(|layer| layer.paths);
         let layers: Vec<Vec<StorePath>> = layers.collect();

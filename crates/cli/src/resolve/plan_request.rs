@@ -8,7 +8,7 @@ use layering::{LayerPattern, MIN_LAYER_SIZE, Pipeline, Plan, Request, Strategy};
 use nix_compat::StorePath;
 use oci::Platform;
 
-use crate::files;
+use crate::input;
 use crate::resolve::plan_source::PlanSource;
 use crate::resolve::registry_client::RegistrySettings;
 use crate::usage::UsageError;
@@ -169,7 +169,7 @@ pub fn strategy(text: &str) -> Result<Strategy> {
 ///
 /// The file cannot be read, or holds no pipeline.
 pub fn pipeline_file(file: &str) -> Result<Strategy> {
-    let text = files::read_input(Path::new(file))?;
+    let text = input::read_input(Path::new(file))?;
     let text = std::str::from_utf8(&text).with_context(|| format!("{file} is not UTF-8 text"))?;
     let pipeline = Pipeline::from_json(text).with_context(|| file.to_owned())?;
     Ok(Strategy::Pipeline(pipeline))

@@ -1,7 +1,6 @@
 //! Plans that exist already: a file that holds one, or an image that carries one.
 
 use std::fmt;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -10,7 +9,7 @@ use anyhow::{Context, Result};
 use layering::Plan;
 use oci::{Platform, ReferenceError};
 
-use crate::files;
+use crate::input;
 use crate::resolve::carried_plan;
 use crate::resolve::registry_client::RegistrySettings;
 use crate::resolve::source::ImageSource;
@@ -60,7 +59,7 @@ impl PlanSource {
         let context = || self.text.clone();
         match &self.image {
             ImageSource::File(file) if is_plan(file)? => {
-                let text = String::from_utf8(files::read_input(file)?);
+                let text = String::from_utf8(input::read_input(file)?);
                 let text = text.context("it is not UTF-8 text").with_context(context)?;
                 Plan::from_json(&text).with_context(context)
             }
@@ -76,24 +75,21 @@ impl PlanSource {
 
 /// Plans are JSON, which images are not. Standard input is a plan.
 fn is_plan(file: &Path) -> Result<bool> {
-    if file == Path::new("-") {
+    if file == Path::new("-") || files::is_given_open(file) {
         return Ok(true);
     }
     // What is not there may be the name of an image, which is explained where images are opened.
-    let Ok(metadata) = file.metadata() else {
-        return Ok(false);
-    };
-    if metadata.is_dir() {
+    if !file.exists() || file.is_dir() {
         return Ok(false);
     }
-    anyhow::ensure!(
-        metadata.is_file(),
-        "{} is no regular file; a plan can also be given on standard input, as -",
-        file.display()
-    );
     let mut start = Vec::new();
-    let open = File::open(file).and_then(|open| open.take(64).read_to_end(&mut start));
-    open.with_context(|| format!("cannot read {}", file.display()))?;
+    let open = files::open(file).and_then(|open| open.take(64).read_to_end(&mut start));
+    open.with_context(|| {
+        format!(
+            "cannot read {} (a plan can also be given on standard input, as -)",
+            file.display()
+        )
+    })?;
     let first = start.trim_ascii_start().first();
     Ok(matches!(first, Some(b'{' | b'[')))
 }

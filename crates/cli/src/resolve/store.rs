@@ -1,8 +1,6 @@
 //! The stores that `--store` names: one in the file system, or binary caches.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -261,13 +259,7 @@ fn trust(settings: &StoreSettings) -> Result<Trust> {
 }
 
 fn keys_of_file(file: &Path) -> Result<Vec<PublicKey>> {
-    let mut keys = String::new();
-    let open = File::open(file).and_then(|open| open.take(MAX_KEYS).read_to_string(&mut keys));
-    open.context("cannot read the file")?;
-    anyhow::ensure!(
-        (keys.len() as u64) < MAX_KEYS,
-        "the file is larger than {MAX_KEYS} bytes, and no list of keys"
-    );
+    let keys = files::read_text(file, MAX_KEYS).context("cannot read the file")?;
     let keys = keys.split_ascii_whitespace().map(PublicKey::parse);
     Ok(keys.collect::<Result<_, _>>()?)
 }

@@ -4,7 +4,7 @@
 //! nixpkgs'). That result is a script, which is treated as the image that it writes, not as a
 //! package.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -172,7 +172,7 @@ fn configuration(path: &Path, package: &StorePath, store: &Store) -> Result<Opti
         return Ok(None);
     }
     let mut start = Vec::new();
-    let file = File::open(&script).with_context(read)?;
+    let file = files::open(&script).with_context(read)?;
     file.take(MAX_SCRIPT)
         .read_to_end(&mut start)
         .with_context(read)?;

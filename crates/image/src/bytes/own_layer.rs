@@ -1,6 +1,5 @@
 //! The tar of a layer that an image adds to those of its base.
 
-use std::fs::File;
 use std::path::Path;
 
 use nix_compat::tree::{Stamp, TreeError, Trees, Visit};
@@ -48,7 +47,7 @@ fn copy_root(path: &Path, sink: &mut impl Sink, seen: &mut Seen) -> Result<u64, 
         path: path.to_owned(),
         source,
     };
-    let file = File::open(path).map_err(read)?;
+    let file = files::open(path).map_err(read)?;
     let stamp = Stamp::of(&file.metadata().map_err(read)?);
     let expected = stamp.size;
     let is_same = seen.file(Some(stamp));

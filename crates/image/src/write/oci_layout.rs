@@ -5,7 +5,7 @@
 //! layout is always whole, and a run takes up what the one before it has left.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -68,7 +68,7 @@ impl Layout {
             written: AtomicU64::new(0),
         };
         let file = directory.join(LAYOUT_FILE);
-        match read_json(&file) {
+        match files::read(&file, MAX_JSON) {
             Ok(text) => {
                 let version = serde_json::from_slice::<Value>(&text);
                 let version = version.ok().and_then(|layout| {
@@ -158,7 +158,7 @@ impl Layout {
             path: path.clone(),
             what: what.to_owned(),
         };
-        let mut index: Value = match read_json(&path) {
+        let mut index: Value = match files::read(&path, MAX_JSON) {
             Ok(text) => serde_json::from_slice(&text).map_err(|error| wrong(&error.to_string()))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [] })
@@ -192,7 +192,7 @@ impl Layout {
             let mut standing: Descriptor = serde_json::from_value(standing.clone())?;
             if standing.media_type == INDEX {
                 let path = self.path(&standing.digest);
-                let text = read_json(&path).map_err(at(&path))?;
+                let text = files::read(&path, MAX_JSON).map_err(at(&path))?;
                 index = serde_json::from_slice(&text).map_err(|error| Error::Layout {
                     path,
                     what: error.to_string(),
@@ -231,18 +231,6 @@ impl Layout {
         new.file().write_all(contents).map_err(at(path))?;
         new.name(path).map_err(at(path))
     }
-}
-
-/// Reads a document of the layout, which others may have written.
-fn read_json(path: &Path) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    File::open(path)?
-        .take(MAX_JSON + 1)
-        .read_to_end(&mut text)?;
-    if text.len() as u64 > MAX_JSON {
-        return Err(io::ErrorKind::FileTooLarge.into());
-    }
-    Ok(text)
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Error + use<> {

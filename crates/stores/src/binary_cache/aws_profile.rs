@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rusty_s3::Credentials;
 use serde::Deserialize;
 
-use super::environment::Environment;
+use super::environment::{Environment, LONGEST_SETTINGS};
 use super::error::BinaryCacheError;
 
 /// Longest answer of a `credential_process`, in bytes; tokens have a few thousand.
@@ -53,7 +53,7 @@ impl<'a> Profile<'a> {
             .into_iter()
             .filter_map(|(variable, below_home)| environment.file(variable, below_home))
         {
-            match std::fs::read_to_string(&path) {
+            match files::read_text(&path, LONGEST_SETTINGS) {
                 Ok(text) => settings.extend(section(&text, name)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(settings_error(path, error)),

@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Longest file of settings or logins, in bytes.
+pub(super) const LONGEST_SETTINGS: u64 = 1 << 20;
+
 /// Variables by name. What a cache takes from its surroundings comes from here alone, so that the
 /// same variables always mean the same.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Names and passwords from a netrc file.
 
-use super::environment::Environment;
+use super::environment::{Environment, LONGEST_SETTINGS};
 use super::error::BinaryCacheError;
 
 /// What a netrc file has for hosts, in the order of the file.
@@ -29,7 +29,7 @@ impl Netrc {
     pub(super) fn find(environment: &Environment) -> Result<Self, BinaryCacheError> {
         let named = environment.file("NETRC", ".netrc");
         for path in named.into_iter().chain(["/etc/nix/netrc".into()]) {
-            match std::fs::read_to_string(&path) {
+            match files::read_text(&path, LONGEST_SETTINGS) {
                 Ok(text) => return Ok(Self::parse(&text)),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Err(source) => {

@@ -1,6 +1,5 @@
 //! Where a cache's files lie: a directory, a web server, or a bucket.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
@@ -232,7 +231,7 @@ fn open_file<'a>(directory: &Path, name: &str) -> Result<Option<Fetched<'a>>, Fe
         let why = "the address leads out of the directory";
         return Err(FetchError::Io(io::Error::other(why)));
     }
-    match File::open(directory.join(name)) {
+    match files::open(&directory.join(name)) {
         Ok(file) => Ok(Some(Fetched {
             data: Box::new(file),
             encoding: None,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use nix_compat::nix_conf::{Include, NixConf, NixConfError};
 use nix_compat::signature::{CACHE_NIXOS_ORG, ParseKeyError, PublicKey};
 
-use super::environment::Environment;
+use super::environment::{Environment, LONGEST_SETTINGS};
 use super::error::BinaryCacheError;
 
 /// The maximum depth of includes: files may include each other.
@@ -92,7 +92,7 @@ fn read(
     required: bool,
     depth: usize,
 ) -> Result<(), BinaryCacheError> {
-    match std::fs::read_to_string(path) {
+    match files::read_text(path, LONGEST_SETTINGS) {
         Ok(text) => read_text(settings, path, &text, depth),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => Ok(()),
         Err(error) => Err(failed(path, error.into())),
