@@ -7,6 +7,7 @@ mod changed_files;
 mod engines;
 mod few_threads;
 mod mistakes;
+mod outputs;
 mod readers;
 mod settings;
 mod terminal;

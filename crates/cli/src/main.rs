@@ -34,7 +34,10 @@ fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     let command = cli.command.unwrap_or(Command::Stream(cli.stream));
-    let result = jobs::limit_pool(command.jobs()).and_then(|()| run(command));
+    let result = signals::tell_size_limits()
+        .map_err(anyhow::Error::from)
+        .and_then(|()| jobs::limit_pool(command.jobs()))
+        .and_then(|()| run(command));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => exit::failure(&error),

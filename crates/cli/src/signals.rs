@@ -1,11 +1,24 @@
 //! What is still done when the program is told to stop.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
+
+/// Has a file that grows beyond a limit (`ulimit -f`) be an error of who writes it, which is told, and not
+/// the end of the program. Handled and not ignored: programs that are run would inherit that.
+///
+/// # Errors
+///
+/// The system gives no handler.
+pub fn tell_size_limits() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))).map(|_| ())
+}
 
 /// Has `clean_up` run when Ctrl-C or `kill` stops the program, which then ends as it would have
 /// without. Files need none of this, they have no name until they are whole; this is for what is

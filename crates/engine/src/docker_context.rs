@@ -175,7 +175,7 @@ mod tests {
         fs::remove_file(&file).unwrap();
         fs::create_dir(&file).unwrap();
         let warning = current().1.unwrap();
-        assert!(warning.contains("not a regular file"), "{warning}");
+        assert!(warning.contains("directory, not a file"), "{warning}");
     }
 
     #[test]

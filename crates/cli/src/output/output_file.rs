@@ -22,12 +22,15 @@ impl OutputFile {
     }
 
     fn open(path: &Path) -> io::Result<Self> {
-        // A link is followed, so that the file it leads to is replaced, and not the link.
-        let target = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let target = target_of(path);
         if fs::metadata(&target).is_ok_and(|metadata| !metadata.is_file()) {
             return Ok(Self::Special(OpenOptions::new().write(true).open(&target)?));
         }
         let new = NewFile::create_in(directory_of(&target))?;
+        // As with a shell's `>`: who made a file that others cannot read means that.
+        if let Ok(before) = fs::metadata(&target) {
+            new.file().set_permissions(before.permissions())?;
+        }
         Ok(Self::New(new, target))
     }
 
@@ -48,4 +51,19 @@ impl OutputFile {
                 .with_context(|| format!("cannot write {}", target.display())),
         }
     }
+}
+
+/// The maximum number of links that lead to a file, as in Linux.
+const MOST_LINKS: usize = 40;
+
+/// The file that a link leads to, so that this one is replaced, or made, and not the link.
+fn target_of(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&target) {
+            Ok(link) => target = directory_of(&target).join(link),
+            Err(_) => break,
+        }
+    }
+    target
 }
