@@ -261,6 +261,8 @@ fn id(key: &'static str, value: &Value) -> Result<i64, NixImageError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -106,6 +106,8 @@ fn read(origin: &str, path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn bundle(variables: &[(&str, &str)], bundles: &[&Path]) -> Option<String> {

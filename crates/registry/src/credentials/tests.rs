@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn lookup(files: &[&str], registry: &str, repository: &str) -> Result<Found> {
