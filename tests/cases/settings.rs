@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use test_peers::needs;
 
 use crate::support::app::App;
+use crate::support::archive;
 use crate::support::peer;
 use crate::support::program::{fail, stderr, stream_layered, succeed};
 use crate::support::store_tree::{Node, StoreRoot, store_path};
@@ -254,6 +255,48 @@ fn config_with_types_that_docker_refuses() {
         let line = fail(stream_layered().arg("stream").arg("--conf").arg(&file), 1);
         let says = says.replace("expected a JSON object", "config has to be an object");
         assert!(line.contains(&says), "{config}: {line}");
+    }
+}
+
+/// An image of the Nix side names its architecture, too: `architecture = "aarch64"`.
+#[test]
+fn an_architecture_in_a_configuration() {
+    let app = App::new(10);
+    let file = app.directory().join("conf.json");
+    let root = app.directory().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("layer.tar"), [0; 10_240]).unwrap();
+    for (name, architecture) in [
+        ("aarch64", Some("arm64")),
+        ("mips", Some("mips")),
+        ("bogus", None),
+    ] {
+        let conf = json!({
+            "architecture": name, "config": {}, "os": "linux", "store_dir": "/nix/store", "from_image": null,
+            "store_layers": [], "customisation_layer": root, "repo_tag": "a:1",
+            "created": "1970-01-01T00:00:01+00:00", "mtime": "1970-01-01T00:00:01+00:00",
+            "uid": "0", "gid": "0", "uname": "root", "gname": "root",
+        });
+        fs::write(&file, conf.to_string()).unwrap();
+        let mut run = stream_layered();
+        run.args(["stream", "--no-cache", "-q", "-o"]);
+        run.arg(app.directory().join("image.tar"))
+            .arg("--conf")
+            .arg(&file);
+        match architecture {
+            Some(architecture) => {
+                succeed(&mut run);
+                let (_, config) = archive::config(&app.directory().join("image.tar"));
+                assert_eq!(config["architecture"], architecture);
+            }
+            None => {
+                let line = fail(&mut run, 1);
+                assert!(
+                    line.contains("`architecture`") && line.contains("amd64, arm"),
+                    "{line}"
+                );
+            }
+        }
     }
 }
 

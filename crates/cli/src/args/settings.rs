@@ -88,12 +88,11 @@ impl SettingArgs {
         let labels = labels.map(|text| parse::name_value("--label", text));
         let env = self.env.iter();
         let env = env.map(|text| parse::checked("--env", text, config_values::variable));
-        let checked =
-            |option, text: &Option<String>, check: fn(&str) -> Result<(), &'static str>| {
-                let text = text.as_deref();
-                text.map(|text| parse::checked(option, text, check))
-                    .transpose()
-            };
+        let checked = |option, text: &Option<String>, check: config_values::Check| {
+            let text = text.as_deref();
+            text.map(|text| parse::checked(option, text, check))
+                .transpose()
+        };
         let ports = self.expose.iter().map(|text| parse::port(text));
         Ok(ConfigSettings {
             json: self.config.clone(),

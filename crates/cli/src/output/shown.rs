@@ -100,9 +100,9 @@ pub fn without_secrets(text: &str) -> String {
         }
         out += &word[trimmed.len()..];
         if !word.is_empty() {
-            let announces = ["bearer", "basic", "authorization"];
-            let announces = |word: &str| announces.iter().any(|end| word.ends_with(end));
-            is_expected = announces(&trimmed.to_ascii_lowercase());
+            let lower = trimmed.to_ascii_lowercase();
+            let announcing = ["bearer", "basic", "authorization"];
+            is_expected = announcing.iter().any(|end| lower.ends_with(end));
         }
         let border = after.chars().next().map_or(0, char::len_utf8);
         out += &after[..border];

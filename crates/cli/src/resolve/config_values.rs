@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 /// Why a value is refused.
 type Why = &'static str;
 
+/// What holds a text to its form.
+pub type Check = fn(&str) -> Result<(), Why>;
+
 /// `NAME=VALUE`.
 pub fn variable(text: &str) -> Result<(), Why> {
     match text.split_once('=') {
@@ -70,7 +73,7 @@ pub fn check(config: &Map<String, Value>) -> Result<(), String> {
             _ => Vec::new(),
         }
     };
-    let checks: [(&str, fn(&str) -> Result<(), Why>); 5] = [
+    let checks: [(&str, Check); 5] = [
         ("Env", variable),
         ("ExposedPorts", port),
         ("User", user),

@@ -134,10 +134,14 @@ impl NoLayerLeft {
             max_layers,
             base_layers,
         } = self;
+        let least = base_layers + 2;
+        let docker = match least {
+            ..=125 => "",
+            _ => " (Docker's classic store takes no more than 125)",
+        };
         format!(
             "{setting}{max_layers}: {base_layers} layers of {base} and 1 of the image's root leave none for store \
-             paths; allow {} or more",
-            base_layers + 2
+             paths; allow {least} or more{docker}"
         )
     }
 }
