@@ -11,7 +11,11 @@ use test_peers::needs;
 
 use crate::support::app::App;
 use crate::support::archive;
-use crate::support::program::{fail, sha256, stderr, succeed, with_input};
+use crate::support::engine::Engine;
+use crate::support::peer;
+use crate::support::program::{
+    fail, repository, sha256, stderr, stream_layered, succeed, with_input,
+};
 
 fn digest(bytes: &[u8]) -> String {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -549,4 +553,75 @@ fn with_little_memory(app: &App) -> String {
         .args(["--jobs", "1", "-o", "image.tar"])
         .current_dir(app.directory());
     fail(&mut limited, 1)
+}
+
+/// `COMMAND` of the example that says hello.
+fn hello(command: &[&str]) -> Command {
+    let example = repository().join("tests/hello");
+    let mut program = stream_layered();
+    program.args(command).args(["-q", "--no-cache", "--store"]);
+    program.arg(example.join("store"));
+    program.arg("--closure").arg(example.join("closure.json"));
+    program.arg("/nix/store/h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0");
+    program
+}
+
+/// <https://github.com/elastic/elastic-agent/issues/12676>: the archive of a real Docker with
+/// containerd's store goes wherever images go, and containers run there.
+#[needs(docker, docker_on_containerd, podman_socket, registry, skopeo)]
+#[test]
+fn a_base_that_docker_saved_from_containerds_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let base = directory.path().join("base.tar");
+    let registry = peer::setting("STREAM_LAYERED_TEST_REGISTRY");
+    let name = |what: &str| format!("{registry}/saved-base/{what}:{}", std::process::id());
+    succeed(hello(&["push", &name("below")]).args(["-e", "BELOW=1"]));
+    let containerd = Engine::docker_on_containerd();
+    let below = name("below");
+    containerd.run(&["pull", "-q", &below]);
+    containerd.run(&["save", "-o", base.to_str().unwrap(), &below]);
+    containerd.run(&["rmi", "-f", &below]);
+    let manifest = archive::json(&base, "manifest.json");
+    let layer = manifest[0]["Layers"][0].as_str().unwrap();
+    let layer = succeed(Command::new("tar").arg("-xOf").arg(&base).arg(layer));
+    assert!(
+        layer.starts_with(&[0x1f, 0x8b]),
+        "the layers are compressed"
+    );
+
+    let on_base = |command: &[&str]| {
+        let mut program = hello(command);
+        program.arg("--from-image").arg(&base);
+        program
+    };
+    succeed(&mut on_base(&["push", &name("above")]));
+    let mut skopeo = Command::new(peer::program("STREAM_LAYERED_TEST_SKOPEO"));
+    skopeo.args(["inspect", "--tls-verify=false", "--config"]);
+    let config = succeed(skopeo.arg(format!("docker://{}", name("above"))));
+    assert!(String::from_utf8(config).unwrap().contains("BELOW=1"));
+    for format in ["oci", "oci-archive"] {
+        let mut stream = on_base(&["stream"]);
+        succeed(
+            stream
+                .args(["--format", format, "-o"])
+                .arg(directory.path().join(format)),
+        );
+    }
+    for (at, engine) in [Engine::docker(), containerd, Engine::podman()]
+        .iter()
+        .enumerate()
+    {
+        let name = format!("stream-layered-saved-base-{at}:{}", std::process::id());
+        let mut load = on_base(&["load"]);
+        load.env_remove("CONTAINER_HOST")
+            .env("DOCKER_HOST", engine.host());
+        succeed(load.args(["-t", &name]));
+        let said = engine.run(&["run", "--rm", "--network", "none", &name]);
+        assert!(said.contains("Hello"), "{said}");
+        engine.run(&["rmi", "-f", &name]);
+    }
+    let file = directory.path().join("image.tar");
+    succeed(on_base(&["stream"]).arg("--verify").arg("-o").arg(&file));
+    let said = Engine::docker().load(&file).run(&[], &[]);
+    assert!(said.contains("Hello"), "{said}");
 }
