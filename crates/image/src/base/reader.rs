@@ -71,7 +71,7 @@ impl BaseReader<'_> {
     }
 }
 
-/// Writes a blob to `sink`, and checks it.
+/// Writes a blob to `sink`, and holds it to its size and its digest.
 pub(super) fn copy_blob(
     store: &dyn BlobStore,
     blob: &BlobId,
@@ -90,6 +90,10 @@ pub(super) fn copy_blob(
         })
         .map_err(failed)?;
     match result {
+        Ok(size) if size != blob.size => Err(failed(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it has not the size that its manifest says",
+        ))),
         Ok(_) if sink.finish() == blob.digest => Ok(()),
         Ok(_) => Err(failed(io::Error::new(
             io::ErrorKind::InvalidData,
