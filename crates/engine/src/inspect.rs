@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oci::Digest;
 use serde_json::{Value, json};
 
-use crate::api::Api;
+use crate::api::{Api, Store};
 use crate::error::Error;
 
 /// An image that an engine has.
@@ -115,7 +115,15 @@ impl Api {
             [] => &[],
             _ => &[("filters", &filters)],
         };
-        let answer = self.client.get(WHAT, &path, query)?.unwrap_or_default();
+        let ask = || self.client.get(WHAT, &path, query);
+        let mut answer = ask();
+        // podman fails where somebody removes an image while it lists them.
+        for _ in 0..3 {
+            if self.store == Store::Podman && matches!(answer, Err(Error::Refused { .. })) {
+                answer = ask();
+            }
+        }
+        let answer = answer?.unwrap_or_default();
         let images = answer.as_array().into_iter().flatten();
         images
             .map(|image| {
