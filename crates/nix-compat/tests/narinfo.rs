@@ -143,7 +143,7 @@ fn nix_serve_omits_references() {
     let key = PublicKey::parse(KEY).unwrap();
     let info = parse(&BASE.replace("References: \n", "")).unwrap();
     assert_eq!(info.signed.references, []);
-    assert!(info.signed_by(&[key.clone()]).is_some());
+    assert!(info.signed_by(std::slice::from_ref(&key)).is_some());
     // Where references were left out, the signature does not hold.
     let references = LIBGCC.lines().find(|line| line.starts_with("References"));
     let info = parse(&LIBGCC.replace(&format!("{}\n", references.unwrap()), "")).unwrap();
