@@ -13,58 +13,13 @@ use rustix::io::Errno;
 use serde_json::{Value, json};
 use test_peers::needs;
 
-use crate::support::app::App;
+use crate::support::app::{App, noise};
 use crate::support::engine::Engine;
+use crate::support::idle_proxy::IdleProxy;
 use crate::support::peer;
 use crate::support::program::{fail, stderr, succeed};
+use crate::support::registry::Registry;
 use crate::support::store_tree::{StoreRoot, store_path};
-
-/// A registry that takes everything, and a repository of a test's own there.
-struct Registry {
-    host: String,
-    repository: String,
-    log: PathBuf,
-    skopeo: PathBuf,
-}
-
-impl Registry {
-    fn find(test: &str) -> Self {
-        // Another run's images would be found there.
-        let unique = std::process::id();
-        Self {
-            host: peer::setting("STREAM_LAYERED_TEST_REGISTRY"),
-            repository: format!("stream-layered-test/{test}-{unique}"),
-            log: peer::program("STREAM_LAYERED_TEST_REGISTRY_LOG"),
-            skopeo: peer::program("STREAM_LAYERED_TEST_SKOPEO"),
-        }
-    }
-
-    fn reference(&self, tag: &str) -> String {
-        format!("{}/{}:{tag}", self.host, self.repository)
-    }
-
-    /// Lines of the log about this repository: methods and paths.
-    fn requests(&self) -> Vec<String> {
-        let text = fs::read_to_string(&self.log).unwrap();
-        let path = format!("/v2/{}/", self.repository);
-        text.lines()
-            .filter(|line| !line.starts_with("time="))
-            .filter_map(|line| line.split('"').nth(1))
-            .filter(|request| request.contains(&path))
-            .map(str::to_owned)
-            .collect()
-    }
-
-    /// The manifest as the registry gives it.
-    fn manifest(&self, tag: &str) -> Option<Vec<u8>> {
-        let source = format!("docker://{}", self.reference(tag));
-        let output = Command::new(&self.skopeo)
-            .args(["inspect", "--raw", "--tls-verify=false", &source])
-            .output()
-            .unwrap();
-        output.status.success().then_some(output.stdout)
-    }
-}
 
 /// What a push says at its end.
 fn last_line(text: &str) -> &str {
@@ -317,6 +272,49 @@ impl Opens {
             }
         }
     }
+}
+
+/// Bytes of each layer below.
+const LARGE: usize = 30_000_000;
+
+/// Two layers are compressed at a time, and four sent. A request that was opened before its layer's
+/// turn would be idle meanwhile.
+#[needs(registry)]
+#[test]
+fn a_push_of_large_layers_goes_through_a_proxy_that_closes_idle_requests() {
+    let registry = Registry::find("idle");
+    let proxy = IdleProxy::start(&registry.host, LARGE as u64 * 3 / 2);
+    let root = StoreRoot::new();
+    let names = (0..12).map(|number| format!("{number:032}-lib{number}"));
+    let names: Vec<String> = names.collect();
+    let mut files = Vec::new();
+    let mut graph = Vec::new();
+    for (number, name) in names.iter().enumerate() {
+        let directory = root.store().join(name);
+        fs::create_dir(&directory).unwrap();
+        files.push(directory.join("data"));
+        fs::write(&files[number], noise(number as u64, LARGE)).unwrap();
+        graph.push(json!({
+            "path": store_path(name), "narSize": LARGE, "references": [],
+            "narHash": format!("sha256:{number:02x}{}", "0".repeat(62)),
+        }));
+    }
+    root.describe(&graph);
+    let opens = Opens::of(files.iter().map(PathBuf::as_path));
+    let to = format!("{}/{}:1", proxy.address, registry.repository);
+    let mut push = root.command(&["push", "--no-cache", &to]);
+    let paths = names.iter().map(|name| store_path(name));
+    push.args(["--cmd", "none", "--jobs", "4"]).args(paths);
+    let output = push.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(proxy.closed(), 0, "{}", stderr(&output));
+    let counts = opens.counts();
+    assert_eq!(counts.len(), 12);
+    assert!(counts.iter().all(|count| *count <= 2), "{counts:?}");
+    // Each layer went through once.
+    let all = 12 * LARGE as u64;
+    let received = proxy.received();
+    assert!((all..all + LARGE as u64).contains(&received), "{received}");
 }
 
 /// Twelve paths in layers of their own, of which the registry has none.

@@ -111,7 +111,7 @@ impl App {
 }
 
 /// Bytes without a pattern, the same for each seed.
-fn noise(seed: u64, size: usize) -> Vec<u8> {
+pub fn noise(seed: u64, size: usize) -> Vec<u8> {
     let mut state = seed + 1;
     let mut next = || {
         state ^= state << 13;

@@ -73,6 +73,28 @@ impl Engine {
         }
     }
 
+    /// Tells the program which engine is meant.
+    pub fn name_to(&self, program: &mut Command) {
+        program.env_remove("CONTAINER_HOST");
+        if let Some(address) = self.host.strip_prefix("containerd://") {
+            program.args(["--engine", "containerd"]);
+            program.env("CONTAINERD_ADDRESS", address);
+            program.env("CONTAINERD_NAMESPACE", NAMESPACE);
+        } else {
+            program.env("DOCKER_HOST", &self.host);
+        }
+        self.put_client_on_path(program);
+    }
+
+    /// Removes an image.
+    pub fn remove(&self, name: &str) {
+        if self.host.starts_with("containerd://") {
+            self.run(&["images", "rm", &format!("docker.io/library/{name}")]);
+        } else {
+            self.run(&["rmi", "-f", name]);
+        }
+    }
+
     /// Where the engine listens.
     pub fn host(&self) -> &str {
         &self.host

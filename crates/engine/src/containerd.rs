@@ -14,7 +14,7 @@ use oci::reference::full_name;
 
 use crate::ctr::{Ctr, untried};
 use crate::error::{Error, Tried};
-use crate::load::{Loaded, OciArchive, Options};
+use crate::load::{Loaded, OciArchive, Options, correcting};
 use crate::missing_layers::wanted_layers;
 use crate::observer::Observer;
 use crate::temporary_name::{Owner, loading_name};
@@ -85,7 +85,7 @@ impl Containerd {
             options,
             observer,
         };
-        let loaded = self.load_as(&archive);
+        let loaded = correcting(table, trees, options, || self.load_as(&archive));
         let loaded = loaded.and_then(|loaded| {
             for name in &table.image().repo_tags {
                 let name = full_name(name);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use image::write::{self, OciOptions, docker_archive, write_oci_archive};
-use image::{BlobWriters, Documents, Layer, LayerTable, hash_unknown_layers};
+use image::{BlobWriters, Documents, Layer, LayerTable, hash_doubtful_layers, hash_unknown_layers};
 use nix_compat::tree::Trees;
 use oci::Digest;
 use oci::reference::{DEFAULT_TAG, split_tag};
@@ -70,6 +70,48 @@ fn to_send(layers: &[WantedLayer], left_out: &[bool]) -> (usize, u64) {
 ///
 /// As there.
 pub(crate) fn load(
+    engine: &Api,
+    table: &LayerTable<'_>,
+    trees: &dyn Trees,
+    options: Options,
+    observer: &dyn Observer,
+) -> Result<Loaded, Error> {
+    correcting(table, trees, options, || {
+        load_once(engine, table, trees, options, observer)
+    })
+}
+
+/// Loads; and again as long as that fails because something was remembered wrongly of a layer.
+pub(crate) fn correcting<T>(
+    table: &LayerTable<'_>,
+    trees: &dyn Trees,
+    options: Options,
+    mut load: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    if options.verify {
+        hash_doubtful_layers(table, trees, options.jobs)?;
+    }
+    loop {
+        match load() {
+            // The table knows better about one more layer.
+            Err(Error::Image(image::Error::Disproved { .. })) => {}
+            // The engine has looked at what was sent, and may be right. What is dear to read is not
+            // read to find out.
+            Err(error @ (Error::Refused { .. } | Error::NotWhole { .. }))
+                if trees.rereads_cheaply() =>
+            {
+                let before = table.disproved().len();
+                hash_doubtful_layers(table, trees, options.jobs)?;
+                if table.disproved().len() == before {
+                    return Err(error);
+                }
+            }
+            result => return result,
+        }
+    }
+}
+
+fn load_once(
     engine: &Api,
     table: &LayerTable<'_>,
     trees: &dyn Trees,

@@ -104,6 +104,19 @@ impl<'a> BlobWriters<'a> {
         })
     }
 
+    /// Makes these layers' blobs for nobody, several at once: the table knows them then.
+    ///
+    /// # Errors
+    ///
+    /// A layer cannot be read, or is not what was given.
+    pub fn make(&self, layers: &[usize]) -> Result<(), Error> {
+        let work = |index| {
+            self.writer(index)?.write(io::sink())?;
+            Ok(())
+        };
+        self.schedule.run(self.at_once(), layers, work, || Ok(()))
+    }
+
     /// Copies a layer of the base image; gives its length in bytes.
     fn copy_base(
         &self,
@@ -208,7 +221,12 @@ impl<'a> BlobWriter<'_, 'a> {
         if found.digest == announced.digest {
             return Ok(());
         }
-        Err(table.wrong_digest(index, announced.digest, found.digest))
+        let mut disproved = table.disproved().into_iter();
+        let witness = disproved.find(|(layer, _)| *layer == index);
+        Err(match witness {
+            Some((_, witness)) => table.said_wrongly(index, witness, announced.digest),
+            None => table.wrong_digest(index, announced.digest, found.digest),
+        })
     }
 
     fn write_tar(&self, layer: Layer<'a>, sink: impl Sink) -> Result<u64, Error> {

@@ -8,6 +8,7 @@ use oci::Digest;
 
 use crate::base::BaseError;
 use crate::sink::Stop;
+use crate::witness::Witness;
 
 /// Why an image could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,21 @@ pub enum Error {
         expected: Digest,
         /// The digest of what was written.
         found: Digest,
+    },
+    /// What was remembered of a layer is wrong. The table knows that now: the same once more goes
+    /// well.
+    #[error(
+        "layer {index} ({what}) is not what {witness} says, {said}: that is dropped; run the command again"
+    )]
+    Disproved {
+        /// The layer's number, from 1.
+        index: usize,
+        /// What the layer holds.
+        what: String,
+        /// Who said it.
+        witness: Witness,
+        /// The wrong digest.
+        said: Digest,
     },
     /// A layer could not be put on disk before it is written.
     #[error(

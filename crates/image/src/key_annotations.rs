@@ -3,9 +3,10 @@
 //! finds in an image that stands in a registry which of its layers it would make again, and need not
 //! read any of them.
 //!
-//! These annotations are believed as far as the image is: who can write them can write the image.
-//! A blob counts as present only if its destination says so, and one that is made after all is
-//! compared with what was remembered.
+//! These annotations are claims, which nothing proves. Who can write them can write the image that has
+//! them, so they may be believed for the repository where that image is, and for no other; and they
+//! never come into the cache. A blob counts as present only if its destination says so, and one that
+//! is made after all is compared with what was claimed.
 
 use std::collections::BTreeMap;
 
@@ -21,28 +22,37 @@ pub const DIFF_ID: &str = "io.github.stream-layered.diff-id";
 /// Annotation of a layer: the length of its tar in bytes.
 pub const TAR_SIZE: &str = "io.github.stream-layered.tar-size";
 
+/// What an image's annotations say of a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// Its tar.
+    pub tar: TarId,
+    /// Its blob.
+    pub blob: BlobId,
+}
+
 impl LayerTable<'_> {
-    /// Takes from an image's layers what they say of layers that are not yet known.
-    pub fn recall_from_layers(&self, layers: &[Descriptor]) {
+    /// What an image's layers say of ours of which no blob is known, by the index of these.
+    pub fn claims(&self, layers: &[Descriptor]) -> BTreeMap<usize, Claim> {
         let media_type = self.compression().media_type();
-        let remembered: BTreeMap<&str, &Descriptor> = layers
+        let claimed: BTreeMap<&str, &Descriptor> = layers
             .iter()
             .filter(|layer| layer.media_type == media_type)
             .filter_map(|layer| Some((layer.annotations.get(LAYER_KEY)?.as_str(), layer)))
             .collect();
-        for index in 0..self.len() {
-            if let Some(key) = self.blob_key(index)
-                && let Some(layer) = remembered.get(key.hex().as_str())
-                && let Some(tar) = tar(layer)
-            {
-                let blob = BlobId {
-                    digest: layer.digest,
-                    size: layer.size,
-                    media_type,
-                };
-                self.remember_blob(index, tar, blob);
-            }
-        }
+        let claim = |index| {
+            let key = self.blob_key(index)?;
+            let layer = claimed.get(key.hex().as_str())?;
+            let blob = BlobId {
+                digest: layer.digest,
+                size: layer.size,
+                media_type,
+            };
+            let tar = tar(layer)?;
+            Some((index, Claim { tar, blob }))
+        };
+        let unknown = (0..self.len()).filter(|index| self.blob(*index).is_none());
+        unknown.filter_map(claim).collect()
     }
 
     /// What a manifest says of a layer, for others to recall.

@@ -9,15 +9,16 @@
 //! that Nix itself trusts (`nix store verify` checks it). The cache is a file of the user's own,
 //! like the store's database of the system: who can write there can run programs as the user.
 //! Damage is not trusted: each entry carries a checksum of its own, and the length of the layer,
-//! which follows from names and sizes, is compared before an entry is used. Should a digest still
-//! be wrong, it ends in an error, and never in a wrong image: engines and registries check digests
-//! when they unpack, and `--verify` does so while the image is written.
+//! which follows from names and sizes, is compared before an entry is used. What others say of
+//! layers, such as the annotations of an image in a registry, never comes in here: only what this
+//! program has read itself. Should a digest still be wrong, that is found when the layer is
+//! read after all; its entry is then replaced, and the run goes on. `--verify` believes none.
 //!
 //! # The file
 //!
-//! One line an entry, `KEY DIGEST SIZE CHECKSUM`; the last line of a key counts. Lines are
-//! appended with one write; a line that is cut or damaged is skipped. When the file grows too
-//! large, its newer half is kept. Who adds holds a lock on the directory, so that many processes
+//! One line an entry, `KEY DIGEST SIZE CHECKSUM`; the last line of a key counts. One of the largest
+//! size says that nothing is known. Lines are appended with one write; a line that is cut or damaged
+//! is skipped. When the file grows too large, its newer half is kept. Who adds holds a lock on the directory, so that many processes
 //! can add at once and none loses what another one adds while it cuts the file. Its name carries
 //! the version of the format and of the layers' bytes.
 
@@ -42,6 +43,9 @@ const VERSION: u32 = 1;
 
 /// Length from which on the file is cut to half, in bytes: some fifty thousand entries.
 const MAX_LENGTH: u64 = if cfg!(test) { 1 << 20 } else { 8 << 20 };
+
+/// The length in an entry that stands for none: nothing is that long.
+const FORGOTTEN: u64 = u64::MAX;
 
 /// Digits of a line's checksum.
 const CHECKSUM: usize = 16;
@@ -129,20 +133,32 @@ impl LayerCache {
         }
     }
 
+    /// The file, where there is one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
     /// What the cache knows of a layer's tar.
     pub fn tar(&self, key: &LayerKey) -> Option<TarId> {
-        let &(digest, size) = self.entries.get(&key.0)?;
+        let (digest, size) = self.entry(&key.0)?;
         Some(TarId { digest, size })
     }
 
     /// What the cache knows of a layer's blob; the key is that of this compression.
     pub fn blob(&self, key: &BlobKey, compression: Compression) -> Option<BlobId> {
-        let &(digest, size) = self.entries.get(&key.0)?;
+        let (digest, size) = self.entry(&key.0)?;
         Some(BlobId {
             digest,
             size,
             media_type: compression.media_type(),
         })
+    }
+
+    fn entry(&self, key: &Digest) -> Option<Entry> {
+        self.entries
+            .get(key)
+            .copied()
+            .filter(|(_, size)| *size != FORGOTTEN)
     }
 
     /// Adds what is new.
@@ -159,8 +175,30 @@ impl LayerCache {
         let tars = tars.map(|(LayerKey(key), TarId { digest, size })| (key, (digest, size)));
         let blobs = blobs.into_iter();
         let blobs = blobs.map(|(BlobKey(key), blob)| (key, (blob.digest, blob.size)));
+        self.append(tars.chain(blobs))
+    }
+
+    /// Drops what it has for these keys, because it is wrong.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn forget(
+        &mut self,
+        tars: impl IntoIterator<Item = LayerKey>,
+        blobs: impl IntoIterator<Item = BlobKey>,
+    ) -> io::Result<()> {
+        let tars = tars.into_iter().map(|LayerKey(key)| key);
+        let blobs = blobs.into_iter().map(|BlobKey(key)| key);
+        let known = tars.chain(blobs).filter(|key| self.entry(key).is_some());
+        let nothing = (Digest::of(&[]), FORGOTTEN);
+        let lines: Vec<(Digest, Entry)> = known.map(|key| (key, nothing)).collect();
+        self.append(lines)
+    }
+
+    fn append(&mut self, entries: impl IntoIterator<Item = (Digest, Entry)>) -> io::Result<()> {
         let mut lines = String::new();
-        for (key, entry) in tars.chain(blobs) {
+        for (key, entry) in entries {
             if self.entries.insert(key, entry) != Some(entry) {
                 lines += &line(&key, entry);
             }
@@ -277,6 +315,26 @@ mod tests {
             (cache.tar(&key(1)), cache.tar(&key(2))),
             (Some(digest(1)), Some(digest(3)))
         );
+    }
+
+    #[test]
+    fn what_is_forgotten_stays_so_until_it_is_added_again() {
+        let directory = TempDir::new().unwrap();
+        let blob = |number| key(number).blob(Compression::LAYER_GZIP);
+        let mut cache = LayerCache::open(directory.path());
+        let tars = [(key(1), digest(1)), (key(2), digest(2))];
+        cache
+            .add(tars, [(blob(1), BlobId::plain(digest(3)))])
+            .unwrap();
+        cache.forget([key(1), key(9)], [blob(1)]).unwrap();
+        for cache in [&cache, &LayerCache::open(directory.path())] {
+            assert_eq!(cache.tar(&key(1)), None);
+            assert_eq!(cache.blob(&blob(1), Compression::LAYER_GZIP), None);
+            assert_eq!(cache.tar(&key(2)), Some(digest(2)));
+        }
+        cache.add([(key(1), digest(4))], []).unwrap();
+        let cache = LayerCache::open(directory.path());
+        assert_eq!(cache.tar(&key(1)), Some(digest(4)));
     }
 
     #[test]

@@ -35,6 +35,22 @@ pub fn hash_unknown_layers(
     })
 }
 
+/// Takes the digests of all layers that were not read yet and did not come with their digests, also
+/// where something is remembered of them.
+///
+/// # Errors
+///
+/// A layer cannot be read.
+pub fn hash_doubtful_layers(
+    table: &LayerTable<'_>,
+    trees: &dyn Trees,
+    jobs: NonZeroUsize,
+) -> Result<(), Error> {
+    hash_layers(table, trees, jobs, |index| {
+        table.tar(index).certain().is_none()
+    })
+}
+
 /// Takes the digests of those layers of which nothing can be remembered, because no NAR hashes are
 /// known of their store paths, so that their tars name them from then on.
 ///
@@ -71,7 +87,8 @@ fn hash_layers(
     let is_own = |index| matches!(table.layer(index), Layer::Own(_));
     let wanted = (0..table.len()).filter(|&index| is_own(index) && wanted(index));
     let wanted = wanted.collect();
-    Hashing::new(table, trees, &schedule, wanted).run(jobs, None, |_| Ok(()))
+    let hashing = Hashing::new(table, trees, &schedule, wanted).without_belief();
+    hashing.run(jobs, None, |_| Ok(()))
 }
 
 impl Hashing<'_> {

@@ -65,6 +65,7 @@ fn make(writer: BlobWriter<'_, '_>, announced: Option<BlobId>, pieces: SyncSende
     let mut out = PieceWriter {
         pieces,
         piece: Vec::with_capacity(PIECE),
+        left: announced.map_or(u64::MAX, |blob| blob.size),
     };
     let result = match announced {
         Some(announced) => writer.write_announced(announced, &mut out),
@@ -98,9 +99,13 @@ impl Read for LayerStream {
     }
 }
 
+/// Hands a piece over only when the next one begins, or when the blob is whole and as it was
+/// announced. So a reader that wants no more than the announced bytes never has them all of a wrong blob.
 struct PieceWriter {
     pieces: SyncSender<Piece>,
     piece: Vec<u8>,
+    /// Bytes of what was announced that are still to come.
+    left: u64,
 }
 
 impl PieceWriter {
@@ -114,11 +119,17 @@ impl PieceWriter {
 
 impl Write for PieceWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = bytes.len().min(PIECE - self.piece.len());
-        self.piece.extend_from_slice(&bytes[..count]);
+        if self.left == 0 {
+            // Longer than it was announced to be. Nobody wants it, but it is still to be known.
+            return Ok(bytes.len());
+        }
         if self.piece.len() == PIECE {
             self.send()?;
         }
+        let count = bytes.len().min(PIECE - self.piece.len());
+        let count = count.min(usize::try_from(self.left).unwrap_or(count));
+        self.piece.extend_from_slice(&bytes[..count]);
+        self.left -= count as u64;
         Ok(count)
     }
 
@@ -256,7 +267,7 @@ mod tests {
         thread::scope(|scope| {
             let mut stream = writers.stream(0, scope).unwrap();
             let error = io::copy(&mut stream, &mut io::sink()).unwrap_err();
-            assert!(error.to_string().contains("promised"), "{error}");
+            assert!(error.to_string().contains("layer cache says"), "{error}");
         });
         assert!(matches!(table.tar(0), Fact::Made(_)));
     }

@@ -16,6 +16,7 @@ use crate::layer_cache::{BlobKey, LayerCache, LayerKey};
 use crate::layer_id::{BlobId, TarId};
 use crate::recipe::{Image, Layer, OwnLayer, Root};
 use crate::seen::Seen;
+use crate::witness::Witness;
 
 /// Something that is known of a layer, in the order in which it is believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,8 +24,11 @@ pub enum Fact<T> {
     /// Nothing is known.
     #[default]
     Unknown,
-    /// The cache or another image says so. If the layer turns out to be another, this was wrong,
-    /// and the layer counts.
+    /// An image in a registry says so. It is believed where that image goes to, and never kept. If
+    /// the layer turns out to be another, this was wrong, and the layer counts.
+    Claimed(T),
+    /// The cache of this machine says so, which keeps what was made here. If the layer turns out to
+    /// be another, this was wrong, and the layer counts.
     Remembered(T),
     /// It came with the image. If the layer turns out to be another, that is an error.
     Given(T),
@@ -37,15 +41,34 @@ impl<T: Copy + PartialEq> Fact<T> {
     pub fn value(self) -> Option<T> {
         match self {
             Self::Unknown => None,
-            Self::Remembered(value) | Self::Given(value) | Self::Made(value) => Some(value),
+            Self::Claimed(value)
+            | Self::Remembered(value)
+            | Self::Given(value)
+            | Self::Made(value) => Some(value),
         }
     }
 
     /// What is known for sure, or not to be doubted.
     pub fn certain(self) -> Option<T> {
         match self {
-            Self::Unknown | Self::Remembered(_) => None,
+            Self::Unknown | Self::Claimed(_) | Self::Remembered(_) => None,
             Self::Given(value) | Self::Made(value) => Some(value),
+        }
+    }
+
+    /// What is known, but may be wrong.
+    pub fn doubtful(self) -> Option<T> {
+        match self {
+            Self::Claimed(value) | Self::Remembered(value) => Some(value),
+            Self::Unknown | Self::Given(_) | Self::Made(_) => None,
+        }
+    }
+
+    /// What was read just now.
+    fn made(self) -> Option<T> {
+        match self {
+            Self::Made(value) => Some(value),
+            _ => None,
         }
     }
 
@@ -53,6 +76,22 @@ impl<T: Copy + PartialEq> Fact<T> {
     fn remember(&mut self, value: T) {
         if *self == Self::Unknown {
             *self = Self::Remembered(value);
+        }
+    }
+
+    /// Takes what an image claims, where nothing is known.
+    fn claim(&mut self, value: T) {
+        if *self == Self::Unknown {
+            *self = Self::Claimed(value);
+        }
+    }
+
+    /// Who is wrong, where the layer is not the one that is known.
+    fn witness(self) -> Option<Witness> {
+        match self {
+            Self::Claimed(_) => Some(Witness::Registry),
+            Self::Remembered(_) => Some(Witness::Cache),
+            Self::Unknown | Self::Given(_) | Self::Made(_) => None,
         }
     }
 
@@ -86,6 +125,8 @@ struct Row {
     tar: Fact<TarId>,
     /// In the compression of the table; unused without compression, where the tar is the blob.
     blob: Fact<BlobId>,
+    /// Who said something wrong of it.
+    disproved: Option<Witness>,
 }
 
 impl<'a> LayerTable<'a> {
@@ -107,6 +148,7 @@ impl<'a> LayerTable<'a> {
                 key: None,
                 tar: tar.map_or(Fact::Unknown, Fact::Given),
                 blob: blob.map_or(Fact::Unknown, Fact::Given),
+                disproved: None,
             })
         });
         Ok(Self {
@@ -216,19 +258,62 @@ impl<'a> LayerTable<'a> {
         )
     }
 
-    /// Takes what another run or image knows of a layer's tar, where nothing is known.
+    /// Whether a layer's blob is known by the word of an image in a registry alone.
+    pub fn is_claimed(&self, index: usize) -> bool {
+        let row = self.rows()[index];
+        matches!(row.blob, Fact::Claimed(_)) || matches!(row.tar, Fact::Claimed(_))
+    }
+
+    /// The layers of which something wrong was said, and who said it.
+    pub fn disproved(&self) -> Vec<(usize, Witness)> {
+        let rows = self.rows();
+        let wrong = rows.iter().enumerate();
+        wrong
+            .filter_map(|(index, row)| Some((index, row.disproved?)))
+            .collect()
+    }
+
+    /// Takes what an earlier run knows of a layer's tar, where nothing is known.
     pub fn remember_tar(&self, index: usize, tar: TarId) {
         self.rows()[index].tar.remember(tar);
     }
 
-    /// Takes what another run or image knows of a layer's blob, and of the tar in it, where nothing
-    /// is known, or the same tar.
+    /// Takes what an earlier run knows of a layer's blob, and of the tar in it, where nothing is
+    /// known, or the same tar.
     pub fn remember_blob(&self, index: usize, tar: TarId, blob: BlobId) {
         let row = &mut self.rows()[index];
         row.tar.remember(tar);
         if row.tar.value() == Some(tar) && self.compression != Compression::None {
             row.blob.remember(blob);
         }
+    }
+
+    /// Takes what an image in a registry says of a layer's blob, and of the tar in it, where nothing
+    /// is known, or the same tar.
+    pub fn claim_blob(&self, index: usize, tar: TarId, blob: BlobId) {
+        let row = &mut self.rows()[index];
+        row.tar.claim(tar);
+        if row.tar.value() == Some(tar) && self.compression != Compression::None {
+            row.blob.claim(blob);
+        }
+    }
+
+    /// Notes that somebody said something wrong of a layer.
+    pub fn disprove(&self, index: usize, witness: Witness) {
+        self.rows()[index].disproved = Some(witness);
+    }
+
+    /// Forgets what may be wrong of a layer, which turned out not to be as expected, and tells who said
+    /// it; none where it is certain.
+    fn doubt(&self, index: usize) -> Option<Witness> {
+        let row = &mut self.rows()[index];
+        let witness = row.tar.witness()?;
+        row.disproved = Some(witness);
+        row.tar = Fact::Unknown;
+        if row.blob.doubtful().is_some() {
+            row.blob = Fact::Unknown;
+        }
+        Some(witness)
     }
 
     /// Takes from the cache what it knows of layers that are not yet known.
@@ -248,7 +333,7 @@ impl<'a> LayerTable<'a> {
         }
     }
 
-    /// Adds to the cache what is known of all layers.
+    /// Adds to the cache what was made, and nothing that others say; drops what it was wrong about.
     ///
     /// # Errors
     ///
@@ -257,11 +342,22 @@ impl<'a> LayerTable<'a> {
         let rows = self.rows().clone();
         let of_keys = rows
             .iter()
-            .filter_map(|row| Some((row.key?, row.tar.value()?)));
+            .filter_map(|row| Some((row.key?, row.tar.made()?)));
         let of_blobs = rows.iter().zip(&self.layers).filter_map(|(row, layer)| {
             let key = row.layer_key(layer)?;
-            Some((key.blob(self.compression), row.blob.value()?))
+            Some((key.blob(self.compression), row.blob.made()?))
         });
+        let wrong = rows
+            .iter()
+            .filter(|row| row.disproved == Some(Witness::Cache));
+        let wrong = wrong.filter_map(|row| Some((row.key?, row)));
+        let tars = wrong.clone().filter(|(_, row)| row.tar.made().is_none());
+        let blobs = wrong.filter(|(_, row)| row.blob.made().is_none());
+        let compression = self.compression;
+        cache.forget(
+            tars.map(|(key, _)| key),
+            blobs.map(|(key, _)| key.blob(compression)),
+        )?;
         cache.add(of_keys, of_blobs)
     }
 
@@ -271,7 +367,17 @@ impl<'a> LayerTable<'a> {
     ///
     /// The tar that was given, or made before, is another.
     pub fn made_tar(&self, index: usize, found: TarId) -> Result<(), Error> {
-        let made = self.rows()[index].tar.make(found);
+        let made = {
+            let row = &mut self.rows()[index];
+            if row.tar.doubtful().is_some_and(|said| said != found) {
+                row.disproved = row.tar.witness();
+                // It was said of the wrong tar.
+                if row.blob.doubtful().is_some() {
+                    row.blob = Fact::Unknown;
+                }
+            }
+            row.tar.make(found)
+        };
         made.map_err(|expected| self.not_as_expected(index, expected, found))
     }
 
@@ -285,7 +391,13 @@ impl<'a> LayerTable<'a> {
         if self.compression == Compression::None {
             return Ok(());
         }
-        let made = self.rows()[index].blob.make(blob);
+        let made = {
+            let row = &mut self.rows()[index];
+            if row.blob.doubtful().is_some_and(|said| said != blob) {
+                row.disproved = row.blob.witness();
+            }
+            row.blob.make(blob)
+        };
         made.map_err(|expected| self.wrong_digest(index, expected.digest, blob.digest))
     }
 
@@ -301,8 +413,12 @@ impl<'a> LayerTable<'a> {
         seen.insert(index, files);
     }
 
-    /// The error of a layer that is not the tar that it was expected to be.
+    /// The error of a layer that is not the tar that it was expected to be. What was only remembered of
+    /// it is forgotten.
     pub(crate) fn not_as_expected(&self, index: usize, expected: TarId, found: TarId) -> Error {
+        if let Some(witness) = self.doubt(index) {
+            return self.said_wrongly(index, witness, expected.digest);
+        }
         if expected.size == found.size {
             return self.wrong_digest(index, expected.digest, found.digest);
         }
@@ -325,6 +441,16 @@ impl<'a> LayerTable<'a> {
             what: self.layers[index].describe(),
             expected,
             found,
+        }
+    }
+
+    /// The error of a layer of which something wrong was said.
+    pub(crate) fn said_wrongly(&self, index: usize, witness: Witness, said: Digest) -> Error {
+        Error::Disproved {
+            index: index + 1,
+            what: self.layers[index].describe(),
+            witness,
+            said,
         }
     }
 

@@ -30,14 +30,16 @@ mod recipe;
 mod schedule;
 mod seen;
 mod spool;
+mod witness;
 
 pub use blob_writer::{BlobWriter, BlobWriters};
 pub use bytes::compression::Compression;
 pub use documents::Documents;
 pub use error::Error;
-pub use layer_hashing::{hash_unkeyed_layers, hash_unknown_layers};
+pub use layer_hashing::{hash_doubtful_layers, hash_unkeyed_layers, hash_unknown_layers};
 pub use layer_id::{BlobId, TarId};
 pub use layer_stream::LayerStream;
 pub use layer_table::{Fact, LayerTable};
 pub use output::Output;
 pub use recipe::{Image, Layer, OwnLayer, Root, StoreLayer};
+pub use witness::Witness;

@@ -223,10 +223,15 @@ impl Authenticator {
         let Some(challenge) = &asks.challenge else {
             return Ok(None);
         };
+        let found = self.credential(party)?;
+        // As docker does: a token for the registry itself is shown as it is.
+        if let Some(Credential::RegistryToken(token)) = &found.credential {
+            return Ok(Some(format!("Bearer {token}")));
+        }
         let (realm, service, scope) = match challenge {
             Challenge::Basic => {
-                return Ok(match self.credential(party)?.credential {
-                    Some(Credential::Password { user, password }) => Some(basic(&user, &password)),
+                return Ok(match &found.credential {
+                    Some(Credential::Password { user, password }) => Some(basic(user, password)),
                     _ => None,
                 });
             }
@@ -248,7 +253,6 @@ impl Authenticator {
             ([], Some(scope)) => scope.split(' ').collect(),
             (scopes, _) => scopes.iter().map(String::as_str).collect(),
         };
-        let found = self.credential(party)?;
         let request = TokenRequest {
             realm,
             service: service.as_deref(),

@@ -26,7 +26,8 @@ pub trait Blob: Sync {
     /// What messages call it, such as `layer 12`.
     fn name(&self) -> String;
 
-    /// Its digest and size. Once any of its readers has come to its end, they must be known.
+    /// Its digest and size. Once any of its readers has come to its end, they must be known. They
+    /// may turn out to be others, by a reader that ends with an error: then it is sent once more.
     fn content(&self) -> Content;
 
     /// A reader of all of its bytes. It gives an error rather than the wrong bytes.

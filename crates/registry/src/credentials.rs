@@ -3,7 +3,7 @@
 //! Read are, in this order: podman's `auth.json` (`$REGISTRY_AUTH_FILE` alone if it is set, else
 //! below `$XDG_RUNTIME_DIR` and the user's configuration), then Docker's `config.json`. Both have
 //! the same form: `credHelpers` (a program for one registry), `credsStore` (one for all) and
-//! `auths` (base64 of `user:password`, or an identity token). The first that knows the registry wins.
+//! `auths` (base64 of `user:password`, an identity token, or a registry token). The first that knows the registry wins.
 //!
 //! The helper programs speak the protocol of docker/docker-credential-helpers: the server's
 //! name on standard input, JSON on standard output. It is written out here rather than taken
@@ -36,6 +36,8 @@ pub enum Credential {
     },
     /// A refresh token that the token server exchanges for access tokens.
     IdentityToken(String),
+    /// A token for the registry itself, which no token server is asked for.
+    RegistryToken(String),
 }
 
 impl fmt::Debug for Credential {
@@ -43,6 +45,7 @@ impl fmt::Debug for Credential {
         match self {
             Self::Password { user, .. } => write!(f, "Password {{ user: {user:?}, .. }}"),
             Self::IdentityToken(_) => f.write_str("IdentityToken(..)"),
+            Self::RegistryToken(_) => f.write_str("RegistryToken(..)"),
         }
     }
 }
@@ -177,6 +180,7 @@ fn describe(credential: &Credential) -> String {
     match credential {
         Credential::Password { user, .. } => format!("user {:?}", printable(user)),
         Credential::IdentityToken(_) => "the identity token".to_owned(),
+        Credential::RegistryToken(_) => "the registry token".to_owned(),
     }
 }
 
@@ -196,6 +200,7 @@ struct Auth {
     username: Option<String>,
     password: Option<String>,
     identitytoken: Option<String>,
+    registrytoken: Option<String>,
 }
 
 impl ConfigFile {
@@ -244,6 +249,13 @@ impl Auth {
             .filter(|token| !token.is_empty())
         {
             return Ok(Some(Credential::IdentityToken(token.clone())));
+        }
+        if let Some(token) = self
+            .registrytoken
+            .as_ref()
+            .filter(|token| !token.is_empty())
+        {
+            return Ok(Some(Credential::RegistryToken(token.clone())));
         }
         if let Some(auth) = self.auth.as_ref().filter(|auth| !auth.is_empty()) {
             let bytes = BASE64

@@ -300,10 +300,13 @@ impl Transport {
         };
         let realm = resolve(base, request.realm)
             .ok_or_else(|| unusable("the token server's address is invalid".to_owned()))?;
+        // A registry on this machine may have its token server there, too, at another port or
+        // address. One that is reached over TLS has no reason to name one without.
         let secure = realm.scheme_str() == Some("https")
-            || realm
-                .authority()
-                .is_some_and(|authority| self.is_plain(authority.as_str()));
+            || base.scheme_str() == Some("http")
+                && realm
+                    .authority()
+                    .is_some_and(|authority| self.is_plain(authority.as_str()));
         if !secure && request.credential.is_some() {
             return Err(unusable(
                 "it wants the password to be sent without TLS; allow plain HTTP if you mean that"

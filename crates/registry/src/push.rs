@@ -7,7 +7,7 @@
 //! The manifest goes last, and only when everything it lists has arrived. So an interrupted
 //! push never leaves a tag on a broken image, and the next one sends only what is missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Builder};
@@ -104,42 +104,37 @@ impl<'a> Push<'a> {
     ///
     /// The first that occurs; the other uploads are then stopped.
     pub fn blobs(&mut self, blobs: &[&'a dyn Blob]) -> Result<Vec<Arrived>> {
-        // Of several blobs with the same digest, the first is sent.
-        let mut first: BTreeMap<Digest, usize> = BTreeMap::new();
         let mut results: Vec<Option<Arrived>> = vec![None; blobs.len()];
-        let mut todo = Vec::new();
-        for (index, blob) in blobs.iter().enumerate() {
-            match blob.content() {
-                Content::Known { digest, .. } => {
-                    if let Some(arrived) = self.arrived.get(&digest) {
-                        results[index] = Some(*arrived);
-                    } else if first.insert(digest, index).is_none() {
-                        todo.push(index);
-                    }
+        loop {
+            // Of several blobs with the same digest, the first is sent. It may turn out to be another
+            // than it said; then the next one is.
+            let mut first: BTreeSet<Digest> = BTreeSet::new();
+            let mut todo = Vec::new();
+            for (index, blob) in blobs.iter().enumerate() {
+                if results[index].is_some() {
+                    continue;
                 }
-                Content::Unknown => todo.push(index),
+                match blob.content() {
+                    Content::Known { digest, .. } => {
+                        results[index] = self.arrived.get(&digest).copied();
+                        if results[index].is_none() && first.insert(digest) {
+                            todo.push(index);
+                        }
+                    }
+                    Content::Unknown => todo.push(index),
+                }
+            }
+            if todo.is_empty() {
+                return Ok(results.into_iter().flatten().collect());
+            }
+            for (index, arrived, is_checked) in self.send_all(blobs, &todo)? {
+                results[index] = Some(arrived);
+                self.arrived.entry(arrived.digest).or_insert(arrived);
+                if !is_checked {
+                    self.unchecked.push(blobs[index]);
+                }
             }
         }
-        for (index, arrived, is_checked) in self.send_all(blobs, &todo)? {
-            results[index] = Some(arrived);
-            self.arrived.entry(arrived.digest).or_insert(arrived);
-            if !is_checked {
-                self.unchecked.push(blobs[index]);
-            }
-        }
-        let all = blobs
-            .iter()
-            .zip(results)
-            .map(|(blob, result)| match (result, blob.content()) {
-                (Some(arrived), _) => Ok(arrived),
-                (None, Content::Known { digest, .. }) => self
-                    .arrived
-                    .get(&digest)
-                    .copied()
-                    .ok_or_else(|| Error::BlobUnknown { name: blob.name() }),
-                (None, Content::Unknown) => Err(Error::BlobUnknown { name: blob.name() }),
-            });
-        all.collect()
     }
 
     /// Brings the blobs at these indices into the repository, on several threads.
@@ -190,9 +185,21 @@ impl<'a> Push<'a> {
         }
     }
 
-    /// Brings one blob into the repository. Also returns whether the registry itself confirmed that it
-    /// has the blob.
+    /// Brings one blob into the repository, and once more if it turned out to be another than it said.
+    /// Also returns whether the registry itself confirmed that it has the blob.
     fn send(&self, blob: &'a dyn Blob) -> Result<(Arrived, bool)> {
+        let said = blob.content();
+        match self.send_once(blob) {
+            Err(Error::Blob { .. } | Error::BlobSize { .. })
+                if said != Content::Unknown && said != blob.content() =>
+            {
+                self.send_once(blob)
+            }
+            other => other,
+        }
+    }
+
+    fn send_once(&self, blob: &'a dyn Blob) -> Result<(Arrived, bool)> {
         let name = blob.name();
         let arrived = |digest, size, how| {
             let arrived = Arrived { digest, size, how };

@@ -44,7 +44,8 @@ pub struct StreamArgs {
     /// Add the image to the index that its tag names in the layout, as the image for its platform.
     #[arg(long, help_heading = "Output")]
     pub index: bool,
-    /// Hash layers again while they are written, and fail if a known digest is wrong.
+    /// Hash layers before and while they are written. Fail if they change meanwhile, or are not what
+    /// the image's configuration says; do not believe the cache.
     #[arg(long, help_heading = "Output")]
     pub verify: bool,
     /// Print only errors.
@@ -98,7 +99,8 @@ pub struct LoadArgs {
     /// Threads that hash layers [default: $NIX_BUILD_CORES, else one per CPU].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,
-    /// Hash layers again while they are sent, and fail if a known digest is wrong.
+    /// Hash layers before and while they are sent. Fail if they change meanwhile, or are not what
+    /// the image's configuration says; do not believe the cache.
     #[arg(long, help_heading = "Output")]
     pub verify: bool,
     /// Print only the image's ID and errors.
@@ -124,6 +126,10 @@ pub struct PushArgs {
     /// Reuse unchanged layers of this image, as well as those of the image at REF. Repeatable.
     #[arg(long, value_name = "REF", help_heading = "Registry")]
     pub previous_image: Vec<Reference>,
+    /// Believe the annotations of every --previous-image. Without this, those of other repositories
+    /// than REF are checked: the layers are read and compressed.
+    #[arg(long, help_heading = "Registry")]
+    pub trust_annotations: bool,
     /// Add the image to the index at REF, as the image for its platform. Images for other
     /// platforms stay.
     #[arg(long, help_heading = "Registry")]

@@ -10,6 +10,7 @@ use oci::reference::check_name;
 use crate::args::LoadArgs;
 use crate::jobs::jobs;
 use crate::output::console::{self, say};
+use crate::output::learned;
 use crate::output::load_progress::{LoadProgress, print_summary};
 use crate::resolve::image::ResolvedImage;
 use crate::resolve::layer_table::layer_table;
@@ -42,6 +43,7 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     signals::before_stop(move || stopped.remove_temporary_names())?;
     let loaded = engine.load(&table, input.store.trees(), options, &progress);
     progress.clear();
+    learned::keep(&table, &mut cache, args.quiet);
     let loaded = loaded.map_err(|error| {
         let error = anyhow::Error::from(error);
         match input.too_many_layers() {
@@ -49,11 +51,6 @@ pub fn run(args: &LoadArgs) -> Result<()> {
             _ => error,
         }
     })?;
-    if let Err(error) = table.keep(&mut cache)
-        && !args.quiet
-    {
-        say!("warning: the digests of this image's layers are not cached: {error}");
-    }
     if !args.quiet {
         print_summary(&input.image.repo_tags, &loaded);
     }

@@ -13,6 +13,7 @@ use oci::Digest;
 use crate::args::{self, FormatArg, StreamArgs};
 use crate::jobs;
 use crate::output::console::{self, say};
+use crate::output::learned;
 use crate::output::oci_output::OciOutput;
 use crate::output::output_file::OutputFile;
 use crate::output::progress::{self, Progress};
@@ -78,10 +79,11 @@ fn stream(args: &StreamArgs) -> Result<()> {
         FormatArg::Oci | FormatArg::OciArchive => compression(args),
     };
     let table = layer_table(&input, of_layers, &cache)?;
-    let (image_id, size) = if args.format == FormatArg::DockerArchive {
-        let summary = write(args, &input, &table, file()?)?;
-        (summary.image_id, summary.size)
-    } else {
+    let write_image = || -> Result<(Digest, u64)> {
+        if args.format == FormatArg::DockerArchive {
+            let summary = write(args, &input, &table, file()?)?;
+            return Ok((summary.image_id, summary.size));
+        }
         let writers = BlobWriters::new(&table, input.store.trees(), jobs::jobs(args.jobs));
         let output = OciOutput {
             annotations: &annotations,
@@ -93,15 +95,26 @@ fn stream(args: &StreamArgs) -> Result<()> {
             Some(directory) if is_directory => output.layout(&writers, directory)?,
             _ => output.archive(&writers, file()?)?,
         };
-        (summary.documents.image_id, summary.written)
+        Ok((summary.documents.image_id, summary.written))
     };
-    finish(args, place, &input, &image_id, table.len(), size)?;
-    if let Err(error) = table.keep(&mut cache)
-        && !args.quiet
+    let mut written = write_image();
+    // Each time, the table knows better about one more layer. What went into a pipe cannot be taken back.
+    while let Err(error) = &written
+        && is_disproved(error)
+        && let Some(place) = &place
+        && place.start_over().context("cannot write the image")?
     {
-        say!("warning: the digests of this image's layers are not cached: {error}");
+        written = write_image();
     }
-    Ok(())
+    learned::keep(&table, &mut cache, args.quiet);
+    let (image_id, size) = written?;
+    finish(args, place, &input, &image_id, table.len(), size)
+}
+
+/// Whether an image could not be written because something was remembered wrongly of a layer.
+fn is_disproved(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<image::Error>();
+    matches!(error, Some(image::Error::Disproved { .. }))
 }
 
 /// Gives the output its name, and prints a summary.

@@ -1,7 +1,7 @@
 //! The file that `-o` names. It gets its name when it is complete, so that no partial file is ever seen.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Seek as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -40,6 +40,17 @@ impl OutputFile {
             Self::Special(file) => file.try_clone(),
             Self::New(new, _) => new.file().try_clone(),
         }
+    }
+
+    /// Empties the file, so that it is written from its beginning. False where that cannot be done.
+    pub fn start_over(&self) -> io::Result<bool> {
+        let Self::New(new, _) = self else {
+            return Ok(false);
+        };
+        let mut file = new.file();
+        file.set_len(0)?;
+        file.rewind()?;
+        Ok(true)
     }
 
     /// Gives the complete file its name.

@@ -7,7 +7,7 @@ use oci::DigestWriter;
 
 use crate::error::Error;
 use crate::layer_id::TarId;
-use crate::layer_table::{Fact, LayerTable};
+use crate::layer_table::LayerTable;
 use crate::recipe::{Layer, OwnLayer};
 use crate::schedule::Schedule;
 use crate::seen::Seen;
@@ -23,6 +23,8 @@ pub(crate) struct Hashing<'a> {
     pub(super) wanted: Vec<usize>,
     /// For each layer of the image, whether it is still to be hashed.
     is_open: Vec<AtomicBool>,
+    /// Whether what is remembered of a layer counts as long as the length is right.
+    believes: bool,
 }
 
 impl<'a> Hashing<'a> {
@@ -43,6 +45,15 @@ impl<'a> Hashing<'a> {
             trees,
             schedule,
             wanted,
+            believes: true,
+        }
+    }
+
+    /// Hashes them whatever is remembered of them.
+    pub(crate) fn without_belief(self) -> Self {
+        Self {
+            believes: false,
+            ..self
         }
     }
 
@@ -67,7 +78,7 @@ impl<'a> Hashing<'a> {
 
     /// Whether a layer has the length that is remembered of it.
     pub(super) fn is_as_remembered(&self, index: usize) -> Result<bool, Error> {
-        let Fact::Remembered(tar) = self.table.tar(index) else {
+        let Some(tar) = self.table.tar(index).doubtful().filter(|_| self.believes) else {
             return Ok(false);
         };
         Ok(self.write(index, LengthSink)?.1 == tar.size)

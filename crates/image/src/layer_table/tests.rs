@@ -122,6 +122,63 @@ fn the_cache_gives_back_what_was_made() {
     }
 }
 
+/// What others say, or what came with the image, is not what was read here.
+#[test]
+fn the_cache_keeps_nothing_but_what_was_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cache = LayerCache::open(directory.path());
+    let image = image(None);
+    let hashes = nar_hashes(&image);
+    let table = || {
+        let table = LayerTable::new(&image, Compression::LAYER_GZIP).unwrap();
+        table.with_keys(&hashes)
+    };
+    let claimed = table();
+    claimed.claim_blob(0, tar(1), blob(1));
+    assert_eq!(claimed.tar(0), Fact::Claimed(tar(1)));
+    assert!(claimed.is_claimed(0));
+    claimed.keep(&mut cache).unwrap();
+    let given = self::image(Some(tar(1)));
+    let given = LayerTable::new(&given, Compression::LAYER_GZIP).unwrap();
+    given.claim_blob(0, tar(1), blob(1));
+    given.keep(&mut cache).unwrap();
+    let recalled = table();
+    recalled.recall(&cache);
+    assert_eq!(recalled.tar(0), Fact::Unknown);
+    assert_eq!(recalled.blob(0), None);
+}
+
+#[test]
+fn what_the_cache_was_wrong_about_is_dropped_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut cache = LayerCache::open(directory.path());
+    let image = image(None);
+    let hashes = nar_hashes(&image);
+    let table = |cache: &LayerCache| {
+        let table = LayerTable::new(&image, Compression::LAYER_GZIP).unwrap();
+        let table = table.with_keys(&hashes);
+        table.recall(cache);
+        table
+    };
+    let wrong = table(&cache);
+    wrong.made_blob(0, tar(1), blob(1)).unwrap();
+    wrong.keep(&mut cache).unwrap();
+    // Another tar was found, and nothing is known of its blob.
+    let found = table(&cache);
+    found.made_tar(0, tar(2)).unwrap();
+    assert_eq!(found.disproved(), [(0, Witness::Cache)]);
+    assert_eq!(found.blob(0), None);
+    found.keep(&mut cache).unwrap();
+    let next = table(&LayerCache::open(directory.path()));
+    assert_eq!(next.tar(0), Fact::Remembered(tar(2)));
+    assert_eq!(next.blob(0), None);
+    // It has another length, and what it is was not found out.
+    let error = next.not_as_expected(0, tar(2), tar(3)).to_string();
+    assert!(error.contains("the layer cache"), "{error}");
+    next.keep(&mut cache).unwrap();
+    assert_eq!(table(&cache).tar(0), Fact::Unknown);
+}
+
 /// Without NAR hashes, a layer is named by its tar once that is known.
 #[test]
 fn a_layer_without_a_key_is_named_by_its_tar() {

@@ -79,11 +79,18 @@ pub fn write(
     let is_wanted = |index: &usize| match table.tar(*index) {
         Fact::Unknown => matches!(table.layer(*index), Layer::Own(_)),
         // Where trees are dear to read, a remembered digest is taken as it is.
-        Fact::Remembered(_) => is_cheap && *index >= options.left_out,
+        Fact::Claimed(_) | Fact::Remembered(_) => {
+            options.verify || is_cheap && *index >= options.left_out
+        }
         Fact::Given(_) | Fact::Made(_) => false,
     };
     let wanted = (0..table.len()).filter(is_wanted).collect();
-    Hashing::new(table, trees, &schedule, wanted).run(jobs, spools, |hashing| {
+    let mut hashing = Hashing::new(table, trees, &schedule, wanted);
+    if options.verify {
+        // A layer is named before it is written: what is wrong must be known by then.
+        hashing = hashing.without_belief();
+    }
+    hashing.run(jobs, spools, |hashing| {
         let archive = Archive {
             table,
             trees,

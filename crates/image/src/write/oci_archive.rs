@@ -55,13 +55,16 @@ pub fn write_oci_archive(
     };
     let is_doubtful = |index: &usize| match table.tar(*index) {
         Fact::Unknown => true,
-        Fact::Remembered(_) => !is_there(*index),
+        Fact::Claimed(_) | Fact::Remembered(_) => !is_there(*index),
         Fact::Given(_) | Fact::Made(_) => false,
     };
     let is_own = |index: &usize| matches!(table.layer(*index), Layer::Own(_));
     let all = (0..table.len()).filter(|index| may_hash_ahead && is_own(index));
     let wanted = all.filter(is_doubtful).collect();
-    let hashing = Hashing::new(table, writers.trees(), writers.schedule(), wanted);
+    let mut hashing = Hashing::new(table, writers.trees(), writers.schedule(), wanted);
+    if options.verify {
+        hashing = hashing.without_belief();
+    }
     hashing.run(writers.jobs(), None, |hashing| {
         let archive = Archive {
             writers,
@@ -122,7 +125,9 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
             return Ok(blob);
         }
         destination.making(index, table.len(), &table.layer(index));
-        let blob = match known {
+        // An archive names a blob before its bytes: one that is to be verified is made first.
+        let believes = !self.options.verify || table.tar(index).certain().is_some();
+        let blob = match known.filter(|_| believes) {
             Some(blob) => {
                 self.begin(&blob)?;
                 self.contents(index, blob)?;

@@ -17,6 +17,7 @@ fn user(files: &[&str], registry: &str, repository: &str) -> Option<String> {
     match lookup(files, registry, repository).unwrap().credential? {
         Credential::Password { user, password } => Some(format!("{user}:{password}")),
         Credential::IdentityToken(token) => Some(format!("token {token}")),
+        Credential::RegistryToken(token) => Some(format!("registry token {token}")),
     }
 }
 
@@ -84,11 +85,13 @@ fn other_forms_of_an_entry() {
         "a": {"identitytoken": "t", "auth": "dTpw"},
         "b": {"username": "u", "password": "p"},
         "c": {},
-        "d": {"auth": "dTpwAAA"}
+        "d": {"auth": "dTpwAAA"},
+        "e": {"registrytoken": "r", "auth": "dTpw"}
     }, "HttpHeaders": {"x": "y"}, "credsStore": "", "credHelpers": null}"#;
     assert_eq!(user(&[file], "a", "x").as_deref(), Some("token t"));
     assert_eq!(user(&[file], "b", "x").as_deref(), Some("u:p"));
     assert_eq!(user(&[file], "c", "x"), None);
+    assert_eq!(user(&[file], "e", "x").as_deref(), Some("registry token r"));
     assert_eq!(
         user(&[file], "d", "x").as_deref(),
         Some("u:p"),

@@ -26,6 +26,9 @@ enum Recovery {
     SmallerPieces,
     /// From where the registry says that it is.
     Ask,
+    /// From where it is; where the registry does not say, from where it was: it refused to be asked
+    /// so often, before it took anything.
+    AskLater,
     /// A new upload.
     Restart,
     /// Not at all.
@@ -37,6 +40,9 @@ impl Recovery {
     fn of(trouble: &Trouble, request: Request, resumed: bool) -> Self {
         let status = match trouble {
             Trouble::Authorize | Trouble::Elsewhere(_) => return Self::Repeat,
+            Trouble::Passing { error, .. } if error.status() == Some(429) => {
+                return Self::AskLater;
+            }
             // The connection broke, or an answer such as 503 that may be better next time.
             Trouble::Passing { .. } => return Self::Ask,
             Trouble::Final(error) => error.status(),
@@ -87,6 +93,19 @@ impl Upload<'_> {
             Recovery::WithoutExpect | Recovery::SmallerPieces | Recovery::GiveUp => {
                 self.attempts.after(trouble, &self.place)?;
                 Ok(None)
+            }
+            Recovery::AskLater => {
+                let before = Session {
+                    uri: session.uri.clone(),
+                    resumed: true,
+                    ..session
+                };
+                self.wait(trouble)?;
+                let asked = match self.quirks.takes_patch() {
+                    true => self.ask(session)?,
+                    false => None,
+                };
+                Ok(Some(asked.unwrap_or(before)))
             }
             Recovery::Ask | Recovery::Restart => {
                 self.wait(trouble)?;

@@ -99,6 +99,10 @@ pub(crate) struct State {
     pub(crate) idle: Option<usize>,
     /// Requests that were closed so.
     pub(crate) closed_idle: usize,
+    /// The first request that sends something to an upload is answered with 429.
+    pub(crate) limits_uploads: bool,
+    /// Uploads that were.
+    limited: BTreeSet<usize>,
     /// Ranges of blobs are not known.
     pub(crate) no_ranges: bool,
 }
@@ -347,6 +351,12 @@ impl Double {
         }
         if state.no_patch && request.method == "PATCH" {
             return Some(Reply::error(405, "UNSUPPORTED"));
+        }
+        if state.limits_uploads
+            && let Some(upload) = upload_of(request).filter(|_| request.method != "GET")
+            && state.limited.insert(upload)
+        {
+            return Some(Reply::error(429, "TOOMANYREQUESTS").with("Retry-After", 0));
         }
         state.token_uses?;
         if !request.path.starts_with("/v2/") {

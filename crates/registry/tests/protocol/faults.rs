@@ -39,6 +39,23 @@ fn errors_that_pass_are_waited_out() {
     }
 }
 
+/// Each new upload would be refused as well.
+#[test]
+fn an_upload_that_was_limited_goes_on_and_is_not_begun_again() {
+    for forgets in [false, true] {
+        let double = Double::start();
+        double.state().limits_uploads = true;
+        // Whether it tells how far an upload is, or not.
+        double.state().forgets = forgets;
+        ends_well(&double, ONE_JOB());
+        assert_eq!(double.count("POST /v2/app/blobs/uploads/"), 3);
+        let double = Double::start();
+        double.state().limits_uploads = true;
+        double.state().no_patch = true;
+        ends_small(&double, ONE_JOB());
+    }
+}
+
 #[test]
 fn errors_that_stay_are_told() {
     let double = Double::start();

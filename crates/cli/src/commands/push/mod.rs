@@ -1,9 +1,11 @@
 //! `push`: sends the blobs that the registry lacks, then the manifest.
 //!
 //! What the layers' blobs are is known from the cache, or from the image that stands under the tag,
-//! whose layers say which keys they were made for. Only layers that neither knows are read, and
-//! they are compressed while they are sent. A layer without a key is read once more before that, to
+//! whose layers say which keys they were made for ([`claims`]). Only layers that neither knows are
+//! read, and they are compressed while they are sent. A layer without a key is read once more before that, to
 //! name it by the digest of its tar: none is read more than twice.
+
+mod claims;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,9 +13,10 @@ use std::io::{self, Read};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use image::layer_cache::LayerCache;
 use image::{BlobWriters, Documents, Layer, LayerTable, OwnLayer, Root, hash_unkeyed_layers};
+use nix_compat::tree::Trees;
 use oci::{Digest, Platform, Reference, media_type};
 use registry::{
     Access, Blob, Bytes, Client, Content, Document, Event, Observer, Push, PushOptions, Repository,
@@ -23,15 +26,18 @@ use registry::{
 use crate::args::{self, PushArgs};
 use crate::jobs::{jobs, senders};
 use crate::output::console::{self, say};
+use crate::output::learned;
 use crate::output::push_progress::{self, PushProgress};
 use crate::resolve::image::ResolvedImage;
 use crate::resolve::layer_table::layer_table;
 use crate::resolve::registry_client;
+use crate::usage::UsageError;
 
 /// Runs the command.
 pub fn run(args: &PushArgs) -> Result<()> {
     let mut settings = args.image.settings()?;
     settings.store.warn = console::warnings(args.quiet);
+    check_digests(args)?;
     let client = registry_client::client(&settings.registry)?;
     let input = ResolvedImage::new(&settings)?;
     let mut annotations = input.annotations.clone();
@@ -46,27 +52,23 @@ pub fn run(args: &PushArgs) -> Result<()> {
     let table = layer_table(&input, args.compression, &cache)?;
     hash_unkeyed_layers(&table, trees, jobs)?;
     table.recall(&cache);
+    let cache = Mutex::new(cache);
     let run = PushRun {
         args,
         client: &client,
         table: &table,
         writers: &BlobWriters::new(&table, trees, jobs),
-        cache: &Mutex::new(cache),
+        cache: &cache,
         annotations: &annotations,
     };
-    let mut digest = None;
-    let mut mount_from: Vec<Reference> = args.previous_image.clone();
     // Layers of the base image are taken over from where they are.
     let base = settings.base.as_ref();
-    mount_from.extend(base.and_then(|base| base.source.reference()).cloned());
-    for target in run.targets() {
-        let pushed = run
-            .push(&target, &mount_from)
-            .map_err(|error| registry_client::tried(error, "cannot push", &target.references[0]))?;
-        mount_from.extend(target.references);
-        digest.get_or_insert(pushed);
-    }
-    let Some(digest) = digest else { return Ok(()) };
+    let base = base.and_then(|base| base.source.reference());
+    let digest = run.push_all(base, trees);
+    // Also where it failed: of what was remembered wrongly, the table knows better now.
+    let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
+    learned::keep(&table, &mut cache, args.quiet);
+    let digest = digest?;
     if let Some(file) = &args.digest_file {
         fs::write(file, format!("{digest}\n"))
             .with_context(|| format!("cannot write {}", file.display()))?;
@@ -74,9 +76,46 @@ pub fn run(args: &PushArgs) -> Result<()> {
     console::print(format!("{}\n", args.reference.with_digest(digest)))
 }
 
+/// A digest names the manifest that is pushed, and not the index that it is put into.
+fn check_digests(args: &PushArgs) -> Result<()> {
+    let names = [&args.reference].into_iter().chain(&args.also);
+    for reference in names.filter(|reference| reference.digest().is_some()) {
+        if args.index {
+            let usage = format!("--index: {reference} has a digest; leave it out");
+            return Err(UsageError(usage).into());
+        }
+    }
+    Ok(())
+}
+
 /// Names in one repository.
-struct Target {
-    references: Vec<Reference>,
+struct Target<'a> {
+    references: Vec<&'a Reference>,
+    repository: Repository<'a>,
+    /// The images that the repository has under these names, and under those that were named for it.
+    standing: Vec<StoredManifest>,
+}
+
+impl Target<'_> {
+    fn first(&self) -> &Reference {
+        self.references[0]
+    }
+
+    fn is_repository_of(&self, reference: &Reference) -> bool {
+        is_same_repository(self.first(), reference)
+    }
+}
+
+fn is_same_repository(one: &Reference, other: &Reference) -> bool {
+    one.registry() == other.registry() && one.repository() == other.repository()
+}
+
+/// What a reference is pushed to: its tag; without one, its digest; else `latest`.
+fn identifier(reference: &Reference) -> String {
+    match reference.tag() {
+        Some(tag) => tag.to_owned(),
+        None => reference.identifier(),
+    }
 }
 
 struct PushRun<'a> {
@@ -89,37 +128,91 @@ struct PushRun<'a> {
 }
 
 impl PushRun<'_> {
-    /// Where to push to, by repositories.
-    fn targets(&self) -> Vec<Target> {
-        let mut targets: Vec<Target> = Vec::new();
+    /// Pushes to all names; gives the digest of what now stands under the first.
+    fn push_all(&self, base: Option<&Reference>, trees: &dyn Trees) -> Result<Digest> {
+        let targets = self.targets()?;
+        self.learn(&targets, trees)?;
+        if !self.args.quiet {
+            self.tell_claims(&targets);
+        }
+        let mut mount_from: Vec<&Reference> = self.args.previous_image.iter().collect();
+        mount_from.extend(base);
+        let mut digests = Vec::new();
+        for target in &targets {
+            let pushed = self.push(target, &mount_from);
+            digests.push(
+                pushed.map_err(|error| {
+                    registry_client::tried(error, "cannot push", target.first())
+                })?,
+            );
+            mount_from.extend(&target.references);
+        }
+        if let [first, others @ ..] = &digests[..]
+            && let Some(at) = others.iter().position(|other| other != first)
+            && !self.args.index
+        {
+            let (old, new) = (targets[0].first(), targets[at + 1].first());
+            bail!(
+                "{old} has another image than {new}: annotations at both are wrong; \
+                 push once more, with --no-cache"
+            );
+        }
+        digests
+            .first()
+            .copied()
+            .context("there is no name to push to")
+    }
+
+    /// Where to push to, by repositories, and what is there.
+    fn targets(&self) -> Result<Vec<Target<'_>>> {
+        let mut references: Vec<Vec<&Reference>> = Vec::new();
         for reference in [&self.args.reference].into_iter().chain(&self.args.also) {
-            let place =
-                |other: &Reference| (other.registry().to_owned(), other.repository().to_owned());
-            match targets
+            match references
                 .iter_mut()
-                .find(|target| place(&target.references[0]) == place(reference))
+                .find(|target| is_same_repository(target[0], reference))
             {
-                Some(target) => target.references.push(reference.clone()),
-                None => targets.push(Target {
-                    references: vec![reference.clone()],
-                }),
+                Some(target) => target.push(reference),
+                None => references.push(vec![reference]),
             }
         }
-        targets
+        let mut targets = Vec::new();
+        for references in references {
+            let first = references[0];
+            let repository = self.client.repository(first, Access::Push);
+            let standing = self.standing(&repository, &references);
+            targets.push(Target {
+                standing: standing
+                    .map_err(|error| registry_client::tried(error, "cannot push", first))?,
+                references,
+                repository,
+            });
+        }
+        Ok(targets)
+    }
+
+    /// Tells which layers are taken on the word of an image alone.
+    fn tell_claims(&self, targets: &[Target<'_>]) {
+        let all = 0..self.table.len();
+        let claimed = all.filter(|index| self.table.is_claimed(*index)).count();
+        if let Some(target) = targets.first().filter(|_| claimed > 0) {
+            let (registry, name) = (target.repository.registry(), target.repository.name());
+            say!(
+                "{claimed} of {} layers are as annotations at {registry}/{name} say, and are not read",
+                self.table.len()
+            );
+        }
     }
 
     /// Pushes to one repository; `others` may have some of the blobs. Gives the digest of what now
     /// stands there.
-    fn push(&self, target: &Target, others: &[Reference]) -> Result<Digest> {
-        let first = &target.references[0];
-        let repository = self.client.repository(first, Access::Push);
+    fn push(&self, target: &Target<'_>, others: &[&Reference]) -> Result<Digest> {
         let options = PushOptions {
             jobs: senders(
                 self.args
                     .jobs
                     .map_or(PushOptions::default().jobs, usize::from),
             ),
-            mount_from: self.sources(first, others),
+            mount_from: sources(target.first(), others),
         };
         let progress = Watcher {
             progress: PushProgress::new(self.args.quiet, self.table.len() + 1),
@@ -134,23 +227,19 @@ impl PushRun<'_> {
                     scope,
                 })
                 .collect();
-            let mut push = Push::new(&repository, options, &progress);
-            for manifest in self.existing(&repository, target)? {
-                push.assume_present(&manifest);
-                self.recall(&manifest);
+            let mut push = Push::new(&target.repository, options, &progress);
+            for manifest in &target.standing {
+                push.assume_present(manifest);
             }
-            self.recall_previous(target)?;
             self.make_root()?;
             let all: Vec<&dyn Blob> = layers.iter().map(|layer| layer as &dyn Blob).collect();
-            let arrived = push.blobs(&all);
-            // Also where it failed: of what was remembered wrongly, the table knows better now.
-            self.keep();
-            arrived?;
+            push.blobs(&all)?;
             let sent = push.summary();
             let documents = Documents::new(self.table, self.annotations)?;
+            self.compare(&documents)?;
             let config_blob = Bytes::new("the image's configuration", documents.config.clone());
             push.blobs(&[&config_blob])?;
-            let digest = self.tag(&mut push, &repository, target, &documents)?;
+            let digest = self.tag(&mut push, target, &documents)?;
             progress.progress.clear();
             if !self.args.quiet {
                 push_progress::print_summary(&sent);
@@ -159,40 +248,33 @@ impl PushRun<'_> {
         })
     }
 
-    /// Keeps what is known of layers. Without it, the next run takes longer.
-    fn keep(&self) {
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.table.keep(&mut cache);
-    }
-
-    /// Repositories of the same registry that may have some of the blobs.
-    fn sources(&self, target: &Reference, others: &[Reference]) -> Vec<String> {
-        let mut sources: Vec<String> = others
-            .iter()
-            .filter(|other| other.registry() == target.registry())
-            .map(|other| other.repository().to_owned())
-            .filter(|other| other != target.repository())
-            .collect();
-        sources.dedup();
-        sources
+    /// Compares the image with the digests of the names that it gets.
+    fn compare(&self, documents: &Documents) -> Result<()> {
+        let found = documents.descriptor.digest;
+        let names = [&self.args.reference].into_iter().chain(&self.args.also);
+        for name in names {
+            if let Some(expected) = name.digest()
+                && expected != found
+            {
+                bail!(
+                    "the image has the digest {found}, and {expected} was asked for by {name}: \
+                     nothing is tagged; leave the digest out, or push the image that has it"
+                );
+            }
+        }
+        Ok(())
     }
 
     /// The images that the repository has under the names that are pushed to, or that were named.
-    fn existing(
+    fn standing(
         &self,
         repository: &Repository<'_>,
-        target: &Target,
+        references: &[&Reference],
     ) -> Result<Vec<StoredManifest>> {
-        let in_repository = |other: &&Reference| {
-            other.registry() == target.references[0].registry()
-                && other.repository() == target.references[0].repository()
-        };
-        let tags = target
-            .references
-            .iter()
-            .map(|reference| reference.tag_or_latest().to_owned());
-        let previous = self.args.previous_image.iter().filter(in_repository);
-        let mut names: Vec<String> = tags.chain(previous.map(Reference::identifier)).collect();
+        let names = references.iter().map(|reference| identifier(reference));
+        let previous = self.args.previous_image.iter();
+        let previous = previous.filter(|previous| is_same_repository(references[0], previous));
+        let mut names: Vec<String> = names.chain(previous.map(Reference::identifier)).collect();
         names.dedup();
         let mut found = Vec::new();
         for name in names {
@@ -224,50 +306,24 @@ impl PushRun<'_> {
         self.table.image().platform.clone()
     }
 
-    /// Learns from an image what our layers are.
-    fn recall(&self, manifest: &StoredManifest) {
-        if let Document::Image { layers, .. } = &manifest.document
-            && !self.args.cache.no_cache
-        {
-            self.table.recall_from_layers(layers);
-        }
-    }
-
-    /// Asks images of other repositories, where that is still of use.
-    fn recall_previous(&self, target: &Target) -> Result<()> {
-        for previous in &self.args.previous_image {
-            let is_elsewhere = previous.registry() != target.references[0].registry()
-                || previous.repository() != target.references[0].repository();
-            if is_elsewhere && self.table.blobs().is_err() {
-                let repository = self.client.repository(previous, Access::Pull);
-                if let Some(manifest) = self.image(&repository, &previous.identifier())? {
-                    self.recall(&manifest);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Makes the layer of the root's links, where nothing is remembered of it, so that the registry
     /// can be asked for it by its digest. It is made from memory; a layer that has to be read is sent
     /// straight away.
     fn make_root(&self) -> Result<()> {
-        for index in 0..self.table.len() {
-            if let Layer::Own(OwnLayer::Root(Root::Links(_))) = self.table.layer(index)
-                && self.table.blob(index).is_none()
-            {
-                self.writers.writer(index)?.write(io::sink())?;
-            }
-        }
-        Ok(())
+        let is_unknown_root = |index: &usize| {
+            let layer = self.table.layer(*index);
+            matches!(layer, Layer::Own(OwnLayer::Root(Root::Links(_))))
+                && self.table.blob(*index).is_none()
+        };
+        let roots: Vec<usize> = (0..self.table.len()).filter(is_unknown_root).collect();
+        Ok(self.writers.make(&roots)?)
     }
 
     /// Puts the manifest under all names.
     fn tag(
         &self,
         push: &mut Push<'_>,
-        repository: &Repository<'_>,
-        target: &Target,
+        target: &Target<'_>,
         documents: &Documents,
     ) -> Result<Digest> {
         let Documents {
@@ -284,15 +340,27 @@ impl PushRun<'_> {
         }
         let mut digest = descriptor.digest;
         for reference in &target.references {
-            let tag = reference.tag_or_latest();
+            let identifier = identifier(reference);
             if self.args.index {
-                digest = repository.put_in_index(tag, descriptor)?;
+                digest = target.repository.put_in_index(&identifier, descriptor)?;
             } else {
-                push.manifest(tag, media_type::MANIFEST, manifest)?;
+                push.manifest(&identifier, media_type::MANIFEST, manifest)?;
             }
         }
         Ok(digest)
     }
+}
+
+/// Repositories of the target's registry that may have some of the blobs.
+fn sources(target: &Reference, others: &[&Reference]) -> Vec<String> {
+    let mut sources: Vec<String> = others
+        .iter()
+        .filter(|other| other.registry() == target.registry())
+        .map(|other| other.repository().to_owned())
+        .filter(|other| other != target.repository())
+        .collect();
+    sources.dedup();
+    sources
 }
 
 /// A layer, on its way.
