@@ -17,6 +17,9 @@ const PATH: &str = "0c4p0zvbd4dyfhivlpzj4q0nxh2z9x4m-app";
 /// Larger than every pipe: while its bytes stand in one, what comes after them was not read again.
 const LARGE: usize = 24 << 20;
 
+/// What happens to a file.
+type Change<'a> = &'a dyn Fn(&Path);
+
 /// A store path with a file that takes a while, and a small one after it.
 struct Store(StoreRoot);
 
@@ -70,7 +73,7 @@ fn a_file_with_other_bytes_of_the_same_length_is_named() {
         fs::write(&other, text).unwrap();
         fs::rename(other, file).unwrap();
     };
-    let changes: [(&str, &dyn Fn(&Path)); 4] = [
+    let changes: [(&str, Change<'_>); 4] = [
         ("other bytes", &|file| fs::write(file, "other").unwrap()),
         ("more bytes", &|file| fs::write(file, "smaller").unwrap()),
         ("another file", &|file| replace(file, "other")),

@@ -20,6 +20,9 @@ const TOO_LONG: Duration = Duration::from_secs(60);
 /// Memory that no run comes near to, in KiB, and each of these would fill.
 const MOST_MEMORY: &str = "1500000";
 
+/// Puts something at a path.
+type Make = fn(&Path);
+
 /// How the program is brought to read a file.
 struct Reader {
     name: &'static str,
@@ -302,12 +305,12 @@ fn remove(file: &Path) {
 
 #[test]
 fn no_reader_waits_for_a_pipe_or_reads_without_end() {
-    let ways: [(&str, &str, fn(&Path)); 4] = [
+    let ways: [(&str, &str, Make); 4] = [
         ("a pipe", "named pipe", |file| {
             rustix::fs::mknodat(CWD, file, FileType::Fifo, Mode::RWXU, 0).unwrap();
         }),
         ("/dev/zero", "device", |file| {
-            symlink("/dev/zero", file).unwrap()
+            symlink("/dev/zero", file).unwrap();
         }),
         ("3 GB", "limit of", |file| {
             // As JSON begins.
