@@ -1,7 +1,11 @@
 //! The fuzz targets' seeds, and what one wrong byte or a cut makes of them. A fuzzer looks much
 //! further; this needs none.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::fs;
 use std::path::Path;
