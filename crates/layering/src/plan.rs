@@ -42,6 +42,9 @@ pub struct PlannedLayer {
     pub chance_per_mille: Option<u16>,
 }
 
+/// The chance of what changes in each release, in thousandths.
+pub(crate) const MAX_CHANCE: u16 = 1000;
+
 /// Why some paths make a layer, in a few words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -288,8 +291,9 @@ fn parse_layer(layer: usize, value: Value) -> Result<PlannedLayer, ParsePlanErro
         Some(chance) => chance
             .as_u64()
             .and_then(|chance| u16::try_from(chance).ok())
+            .filter(|&chance| chance <= MAX_CHANCE)
             .map(Some)
-            .ok_or_else(|| form("has a `chancePerMille` that is not a small number"))?,
+            .ok_or_else(|| form("has a `chancePerMille` that is not a number from 0 to 1000"))?,
     };
     Ok(PlannedLayer {
         paths,

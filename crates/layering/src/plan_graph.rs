@@ -15,6 +15,7 @@ use crate::closure::Closure;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanGraph {
     sizes: Vec<u64>,
+    /// Each list is sorted.
     references: Vec<Vec<u32>>,
 }
 
@@ -52,7 +53,10 @@ impl PlanGraph {
     /// A graph of these sizes and references. `None` if a reference leads to no path, or a path needs
     /// itself.
     pub(crate) fn of(paths: Vec<(u64, Vec<u32>)>) -> Option<Self> {
-        let (sizes, references): (Vec<u64>, Vec<Vec<u32>>) = paths.into_iter().unzip();
+        let (sizes, mut references): (Vec<u64>, Vec<Vec<u32>>) = paths.into_iter().unzip();
+        for references in &mut references {
+            references.sort_unstable();
+        }
         let graph = Self { sizes, references };
         let mut all = graph.references.iter().flatten();
         let in_bounds = all.all(|&reference| (reference as usize) < graph.sizes.len());
@@ -64,7 +68,7 @@ impl PlanGraph {
         &self.sizes
     }
 
-    /// The numbers of what each path refers to; its own is not among them.
+    /// The numbers of what each path refers to, sorted; its own is not among them.
     pub fn references(&self) -> &[Vec<u32>] {
         &self.references
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use data_encoding::BASE64URL_NOPAD;
 
 use crate::history::History;
-use crate::plan::{Plan, Reason};
+use crate::plan::{MAX_CHANCE, Plan, Reason};
 use crate::plan_graph::PlanGraph;
 
 /// How a text begins. The number is the version of what follows; a reader passes over others.
@@ -113,6 +113,9 @@ fn read(plan: &Plan, text: &str) -> Option<Plan> {
         let reason = bytes.number::<u32>()?;
         layer.reason = table.get(reason as usize)?.clone();
         layer.chance_per_mille = bytes.number::<u16>()?.checked_sub(1);
+        if layer.chance_per_mille > Some(MAX_CHANCE) {
+            return None;
+        }
     }
 
     let count = bytes.count()?;
@@ -228,6 +231,39 @@ mod tests {
         assert!(text.len() < 8_000, "{}", text.len());
         bare.add_text(&text);
         assert!(bare == whole, "another plan was read");
+    }
+
+    /// A plan may be written by hand, or by another program.
+    #[test]
+    fn references_in_any_order_are_written() {
+        let plan = Plan::from_value(json!({
+            "layers": [{ "paths": (0..3).map(|at| format!("/nix/store/{at:032}-a")).collect::<Vec<_>>() }],
+            "history": { "version": 1, "releases": 1, "changes": {} },
+            "graph": ["1", "1", "1 1 0"],
+        }));
+        let plan = plan.unwrap();
+        let mut bare = plan.clone();
+        bare.graph = None;
+        bare.add_text(&plan.to_text().unwrap());
+        assert_eq!(bare, plan);
+    }
+
+    #[test]
+    fn chances_above_1000_per_mille_are_refused() {
+        let plan = |chance: u64| {
+            Plan::from_value(json!({
+                "layers": [{ "paths": [format!("/nix/store/{:032}-a", 0)], "chancePerMille": chance }],
+                "history": { "version": 1, "releases": 1, "changes": {} },
+            }))
+        };
+        let certain = plan(1000).unwrap();
+        let mut bare = certain.clone();
+        bare.layers[0].chance_per_mille = None;
+        bare.add_text(&certain.to_text().unwrap());
+        assert_eq!(bare, certain);
+        for chance in [1001, 65_535, 65_536] {
+            assert!(plan(chance).is_err(), "{chance}");
+        }
     }
 
     #[test]
