@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use image::base::{BaseImage, Inherit, open_layout};
+use image::nix_image_json::NixImage;
 use image::sink::{LengthSink, WriteSink};
+use image::timestamp::Timestamp;
 use oci::layout::{INDEX_FILE, blob_path};
 use oci::{Digest, DigestWriter, Platform};
 use serde_json::json;
@@ -62,6 +64,14 @@ pub fn oci_layout(text: &str) {
             }
         }
     });
+}
+
+/// What the Nix side says of an image: whatever it says is read or refused.
+pub fn nix_image(text: &[u8]) {
+    if let Ok(image) = NixImage::parse(text, Timestamp::NIX) {
+        // What a time is good for: the text in the configuration of an image.
+        let _ = image.created.in_utc().python_text();
+    }
 }
 
 fn write(file: &Path, text: &str) {

@@ -55,8 +55,11 @@ impl Timestamp {
             .or_else(|_| {
                 Date::parse(text, &Iso8601::PARSING).map(|day| day.midnight().assume_utc())
             })
+            .ok()
+            // The last hours of the year 9999 west of Greenwich are in the year 10000, which has no text.
+            .filter(|time| time.checked_to_offset(time::UtcOffset::UTC).is_some())
             .map(Self)
-            .map_err(|_| error())
+            .ok_or_else(error)
     }
 
     /// The same moment in whole seconds of UTC.
@@ -89,6 +92,14 @@ impl Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_time_whose_utc_has_no_text_is_refused() {
+        let parse = |text| Timestamp::parse(text, Timestamp::NIX);
+        assert!(parse("9999-12-31T23:59:59-01:00").is_err());
+        let last = parse("9999-12-31T23:59:59+01:00").unwrap();
+        assert_eq!(last.in_utc().python_text(), "9999-12-31T22:59:59+00:00");
+    }
 
     #[test]
     fn each_form_is_read() {

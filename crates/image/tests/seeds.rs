@@ -40,6 +40,11 @@ fn base_archives() {
 }
 
 #[test]
+fn nix_images() {
+    run("nix_image", checks::nix_image);
+}
+
+#[test]
 fn oci_layouts() {
     run("oci_layout", |bytes| {
         if let Ok(text) = str::from_utf8(bytes) {
