@@ -24,6 +24,25 @@ pub(crate) enum Store {
     Podman,
 }
 
+/// Refuses a name that cannot be part of a request's path.
+///
+/// # Errors
+///
+/// It has other characters than those of names.
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/:@".contains(c);
+    // Tags have capital letters too; the engine says what else it does not like.
+    if name.is_empty()
+        || !name.chars().all(|c| is_plain(c.to_ascii_lowercase()))
+        || name.starts_with('/')
+    {
+        return Err(Error::Name {
+            name: name.to_owned(),
+        });
+    }
+    Ok(())
+}
+
 impl Api {
     /// The engine's name, and where it listens.
     pub(crate) fn name(&self) -> &str {

@@ -1,6 +1,6 @@
 //! Requests to an engine's API, and its answers as JSON.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
 use net::{LocalSocket, SocketAddress};
@@ -22,7 +22,7 @@ const HOST: &str = "http://127.0.0.1";
 pub struct Client {
     address: SocketAddress,
     requests: LocalSocket,
-    /// For archives, after which an engine may be silent for long.
+    /// For archives, before and after which an engine may be silent for long.
     loads: LocalSocket,
     timeouts: Timeouts,
     /// The engine's name in errors.
@@ -147,6 +147,36 @@ impl Client {
             }
         }
         Ok(())
+    }
+
+    /// Asks for an archive; nothing where the engine has no such thing.
+    ///
+    /// # Errors
+    ///
+    /// The engine cannot be reached, or refuses.
+    pub fn archive(
+        &self,
+        what: &str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Option<impl Read + use<>>, Error> {
+        let mut request = self.loads.agent().get(format!("{HOST}{path}"));
+        for (name, value) in query {
+            request = request.query(name, value);
+        }
+        let answer = request
+            .call()
+            .map_err(|error| self.connection(what, error, self.timeouts.load))?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let answer = self.accept(what, answer)?;
+        Ok(Some(answer.into_body().into_reader()))
+    }
+
+    /// The error of an archive that the engine does not send to its end.
+    pub fn broken_archive(&self, what: &str, error: io::Error) -> Error {
+        self.connection(what, error.into(), self.timeouts.load)
     }
 
     fn accept(&self, what: &str, mut answer: Response<Body>) -> Result<Response<Body>, Error> {

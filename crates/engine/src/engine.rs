@@ -1,5 +1,7 @@
 //! An engine of any kind.
 
+use std::fs::File;
+
 use image::LayerTable;
 use nix_compat::tree::Trees;
 
@@ -8,6 +10,7 @@ use crate::containerd::Containerd;
 use crate::error::Error;
 use crate::load::{self, Loaded, Options};
 use crate::observer::Observer;
+use crate::save;
 use crate::temporary_name::Owner;
 
 /// An engine that runs.
@@ -62,6 +65,24 @@ impl Engine {
         match &self.kind {
             Kind::Api(api) => load::load(api, table, trees, options, observer),
             Kind::Containerd(containerd) => containerd.load(table, trees, options, observer),
+        }
+    }
+
+    /// Saves an image as a docker-archive, in a temporary file without a name: `NAME[:TAG]`, which
+    /// is the newest one (`latest`) without a tag. The file may take nine tenths of what is free in
+    /// its directory.
+    ///
+    /// # Errors
+    ///
+    /// The engine does not have the image, is containerd by itself, or goes away; or there is no
+    /// room for the image.
+    pub fn save(&self, name: &str) -> Result<File, Error> {
+        match &self.kind {
+            Kind::Api(api) => save::save(api, name),
+            Kind::Containerd(containerd) => Err(Error::NoSave {
+                engine: containerd.name().to_owned(),
+                name: name.to_owned(),
+            }),
         }
     }
 

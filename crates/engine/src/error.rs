@@ -1,10 +1,11 @@
-//! Why an image could not be loaded.
+//! Why an image could not be loaded or saved.
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
-/// Why an image could not be loaded.
+/// Why an image could not be loaded or saved.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -111,6 +112,37 @@ pub enum Error {
         engine: String,
         /// The image.
         id: String,
+    },
+    /// The engine does not have the image.
+    #[error(
+        "{engine} has no image {name}; pull or build it there, or name another engine in DOCKER_HOST"
+    )]
+    NoImage {
+        /// The engine.
+        engine: String,
+        /// The image.
+        name: String,
+    },
+    /// The engine has no API that images are saved by.
+    #[error(
+        "images are read from Docker and podman alone, not from {engine}; write FILE, after `ctr images export FILE {name}`"
+    )]
+    NoSave {
+        /// The engine.
+        engine: String,
+        /// The image.
+        name: String,
+    },
+    /// There is no room for a saved image.
+    #[error(
+        "cannot keep the saved image in {}; TMPDIR may name a directory with more room",
+        directory.display()
+    )]
+    Spool {
+        /// Where it was to be kept.
+        directory: PathBuf,
+        /// The system's error.
+        source: io::Error,
     },
     /// The image cannot be made.
     #[error(transparent)]

@@ -1,5 +1,5 @@
 //! Container engines: finding one (`detect`), asking which layers it has (`missing_layers`), and sending
-//! the others (`load`, `send`). What differs from engine to engine is in `docker`, `podman`, `containerd`.
+//! the others (`load`, `send`); or having it `save` an image. What differs from engine to engine is in `docker`, `podman`, `containerd`.
 //!
 //! Docker and podman are spoken to over their HTTP API, on a unix socket or on loopback; containerd
 //! by itself through its client `ctr`. An image is loaded under a temporary name, looked at, and only
@@ -21,6 +21,7 @@ mod missing_layers;
 mod observer;
 mod podman;
 mod probe;
+mod save;
 mod send;
 mod temporary_name;
 mod timeouts;

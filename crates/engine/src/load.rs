@@ -9,7 +9,7 @@ use nix_compat::tree::Trees;
 use oci::Digest;
 use oci::reference::{DEFAULT_TAG, split_tag};
 
-use crate::api::{Api, Store};
+use crate::api::{Api, Store, check_name};
 use crate::error::Error;
 use crate::inspect::Inspected;
 use crate::missing_layers::{WantedLayer, present, wanted_layers};
@@ -265,14 +265,7 @@ impl Loading<'_> {
 
     /// What has a name now.
     fn named(&self, name: &str) -> Result<Option<Inspected>, Error> {
-        let is_plain =
-            |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/:".contains(c);
-        // Tags have capital letters too; the engine says what else it does not like.
-        if !name.chars().all(|c| is_plain(c.to_ascii_lowercase())) || name.starts_with('/') {
-            return Err(Error::Name {
-                name: name.to_owned(),
-            });
-        }
+        check_name(name)?;
         self.engine.inspect(name)
     }
 

@@ -8,6 +8,9 @@
 /// In the one in which it plays Docker, `app:1` becomes `docker.io/library/app:1`.
 pub(crate) const IMAGES: &str = "/v4.0.0/libpod/images";
 
+/// Asks for a saved image as Docker would save it; podman's own choice is an OCI layout.
+pub(crate) const AS_DOCKER_ARCHIVE: &[(&str, &str)] = &[("format", "docker-archive")];
+
 /// A header of every answer by which podman shows itself.
 pub(crate) const VERSION_HEADER: &str = "Libpod-API-Version";
 

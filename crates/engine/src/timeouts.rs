@@ -11,7 +11,7 @@ pub struct Timeouts {
     pub named: Duration,
     /// For the answer to a small request.
     pub request: Duration,
-    /// While an image is loaded.
+    /// While an image is loaded or saved.
     pub load: Duration,
 }
 
@@ -25,7 +25,7 @@ impl Default for Timeouts {
             named: Duration::from_secs(20),
             // Lists of images take an engine with a slow disk a while.
             request: Duration::from_secs(120),
-            // podman and old Dockers say nothing while they unpack the layers.
+            // podman and old Dockers say nothing while they unpack the layers, and podman while it packs them.
             load: Duration::from_secs(900),
         }
     }

@@ -42,4 +42,5 @@ pub use layer_stream::LayerStream;
 pub use layer_table::{Fact, LayerTable};
 pub use output::Output;
 pub use recipe::{Image, Layer, OwnLayer, Root, StoreLayer};
+pub use spool::directory as spool_directory;
 pub use witness::Witness;

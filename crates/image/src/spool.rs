@@ -50,9 +50,9 @@ pub(crate) struct Spool {
     size: u64,
 }
 
-/// Where layers are put: where `TMPDIR` says; else into `/var/tmp`, which is meant for large files;
-/// else where temporary files go.
-pub(crate) fn directory() -> PathBuf {
+/// Where layers and saved images are put: where `TMPDIR` says; else into `/var/tmp`, which is meant
+/// for large files; else where temporary files go.
+pub fn directory() -> PathBuf {
     let large = Path::new("/var/tmp");
     if std::env::var_os("TMPDIR").is_none() && large.is_dir() {
         large.to_owned()

@@ -195,8 +195,8 @@ pub enum PlanFormat {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The old image: an archive, oci:DIR[:TAG], docker://REF, or a plan from `plan --format
-    /// json`.
+    /// The old image: an archive, oci:DIR[:TAG], docker://REF, docker-daemon:NAME[:TAG],
+    /// or a plan from `plan --format json`.
     #[arg(value_name = "OLD")]
     pub old: PlanSource,
     /// The new image, in the same forms.

@@ -167,8 +167,8 @@ pub struct SettingArgs {
         default_value = DEFAULT_OWNER
     )]
     pub owner: String,
-    /// The base image: an archive, oci:DIR[:TAG] or docker://REF[@DIGEST]. Its layers are
-    /// not changed.
+    /// The base image: an archive, oci:DIR[:TAG], docker://REF[@DIGEST] or
+    /// docker-daemon:NAME[:TAG]. Its layers are not changed.
     #[arg(long, value_name = "IMAGE")]
     pub from_image: Option<ImageSource>,
     /// Settings that are taken from the configuration of the base image.
@@ -193,8 +193,8 @@ pub struct LayerArgs {
     /// Maximum number of layers: those of the base image, of store paths, and of the root links.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
-    /// The previous image: a plan from `plan --format json`, an image's archive, oci:DIR[:TAG] or
-    /// docker://REF. Unchanged layers keep their place.
+    /// The previous image: a plan from `plan --format json`, an image's archive, oci:DIR[:TAG],
+    /// docker://REF or docker-daemon:NAME[:TAG]. Unchanged layers keep their place.
     #[arg(long, value_name = "PLAN|IMAGE")]
     pub previous: Option<PlanSource>,
     /// Put the store paths whose names match (`glibc-*`), or their closure (`closure:python3-*`),

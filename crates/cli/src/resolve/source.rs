@@ -1,4 +1,4 @@
-//! Images that exist already: in an archive, an OCI layout or a registry.
+//! Images that exist already: in an archive, an OCI layout, a registry or a container engine.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
+use engine::{Choice, Engine};
 use image::base::open_layout;
 use image::base::{BaseImage, BlobStore};
 use oci::reference::split_tag;
@@ -28,6 +29,8 @@ pub enum ImageSource {
     Layout(PathBuf, Option<String>),
     /// A registry.
     Registry(Reference),
+    /// The container engine that `load` finds, and the image's name there.
+    Engine(String),
 }
 
 impl FromStr for ImageSource {
@@ -36,6 +39,9 @@ impl FromStr for ImageSource {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         if let Some(reference) = text.strip_prefix("docker://") {
             return reference.parse().map(Self::Registry);
+        }
+        if let Some(name) = text.strip_prefix("docker-daemon:") {
+            return Ok(Self::Engine(name.to_owned()));
         }
         if let Some(layout) = text.strip_prefix("oci:") {
             let (directory, tag) = split_tag(layout);
@@ -81,6 +87,7 @@ impl ImageSource {
                     registry_client::tried(error, "cannot use the image", reference)
                 })?
             }
+            Self::Engine(name) => of_engine(name, platform)?,
         })
     }
 
@@ -88,9 +95,11 @@ impl ImageSource {
     pub fn reference(&self) -> Option<&Reference> {
         match self {
             Self::Registry(reference) => Some(reference),
-            Self::File(_) | Self::DockerArchive(_) | Self::OciArchive(..) | Self::Layout(..) => {
-                None
-            }
+            Self::File(_)
+            | Self::DockerArchive(_)
+            | Self::OciArchive(..)
+            | Self::Layout(..)
+            | Self::Engine(_) => None,
         }
     }
 }
@@ -115,12 +124,6 @@ fn refuse_other_images(file: &Path) -> Result<(), UsageError> {
     let is_there = file.symlink_metadata().is_ok();
     let is_reference = |text: &str| text.parse::<Reference>().is_ok();
     match file.to_str() {
-        Some(text) if !is_there && text.starts_with("docker-daemon:") => {
-            let name = &text["docker-daemon:".len()..];
-            Err(UsageError(format!(
-                "images are not read from an engine; write FILE, after `docker save -o FILE {name}`"
-            )))
-        }
         Some(text) if !is_there && is_reference(text) => Err(UsageError(format!(
             "there is no file {text}; write docker://{text} for an image in a registry"
         ))),
@@ -181,6 +184,15 @@ fn of_registry(
     Ok(BaseImage::of_blobs(Box::new(store), &manifest)?)
 }
 
+/// An image in the engine that `load` finds.
+fn of_engine(name: &str, platform: &Platform) -> Result<BaseImage> {
+    let engine = Engine::find(Choice::Any)?;
+    let file = engine.save(name)?;
+    let mut image = BaseImage::open_unlinked(file, &format!("docker-daemon:{name}"), platform)?;
+    image.warnings.extend(engine.warning().map(str::to_owned));
+    Ok(image)
+}
+
 /// The blobs of a repository.
 struct RegistryBlobs {
     client: Client,
@@ -227,6 +239,7 @@ mod tests {
             ("oci:a:b/", layout("a:b/", None)),
             ("oci:/a:b/layout", layout("/a:b/layout", None)),
             ("image.tar", ImageSource::File("image.tar".into())),
+            ("docker-daemon:app:1", ImageSource::Engine("app:1".into())),
             (
                 "docker-archive:a.tar:app:1",
                 ImageSource::DockerArchive("a.tar:app:1".into()),

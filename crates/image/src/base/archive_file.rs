@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
 
 use liblzma::read::XzDecoder;
 use liblzma::stream::{CONCATENATED, Stream};
 
-use super::regular_file::open_regular;
+use super::archive_source::ArchiveSource;
 
 /// What xz may take for its dictionary, in bytes: its highest level takes 65 MiB. zstd's own limit
 /// is 128 MiB, its highest level's; the others cannot ask for more than 4 MiB.
@@ -41,9 +40,9 @@ impl ArchiveCompression {
     }
 
     /// Tells it by the file's first bytes.
-    pub(super) fn of_file(path: &Path) -> io::Result<Self> {
+    pub(super) fn of_file(source: &ArchiveSource) -> io::Result<Self> {
         let mut start = Vec::new();
-        open_regular(path)?.0.take(6).read_to_end(&mut start)?;
+        source.open()?.take(6).read_to_end(&mut start)?;
         Ok(Self::of(&start))
     }
 }
@@ -51,7 +50,7 @@ impl ArchiveCompression {
 /// A reader that can go to any place: by seeking in a plain file, by reading on or from the start
 /// again in a compressed one.
 pub(super) struct ArchiveFile {
-    path: PathBuf,
+    source: ArchiveSource,
     compression: ArchiveCompression,
     reader: PositionedReader,
     position: u64,
@@ -66,8 +65,11 @@ struct Decompressed(Box<dyn Read + Send>);
 
 impl ArchiveFile {
     /// Opens it at its start, to be read as what it was before it was compressed.
-    pub(super) fn open(path: &Path, compression: ArchiveCompression) -> io::Result<Self> {
-        let (file, _) = open_regular(path)?;
+    pub(super) fn open(
+        source: &ArchiveSource,
+        compression: ArchiveCompression,
+    ) -> io::Result<Self> {
+        let file = source.open()?;
         let compressed = |reader| PositionedReader::Compressed(Decompressed(reader));
         let reader = match compression {
             ArchiveCompression::None => PositionedReader::Plain(file),
@@ -84,7 +86,7 @@ impl ArchiveFile {
             }
         };
         Ok(Self {
-            path: path.to_owned(),
+            source: source.clone(),
             compression,
             reader,
             position: 0,
@@ -99,7 +101,7 @@ impl ArchiveFile {
             return Ok(());
         }
         if offset < self.position {
-            *self = Self::open(&self.path, self.compression)?;
+            *self = Self::open(&self.source, self.compression)?;
         }
         let skip = offset - self.position;
         io::copy(&mut self.take(skip), &mut io::sink())?;

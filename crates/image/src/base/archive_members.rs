@@ -3,12 +3,12 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::archive_file::{ArchiveCompression, ArchiveFile, DecompressError};
+use super::archive_source::ArchiveSource;
 use super::error::BaseError;
 use super::layer_start::LayerStart;
 use super::limits::MAX_JSON;
@@ -24,7 +24,7 @@ const MAX_KEPT: usize = 16 << 20;
 
 /// An archive with its members.
 pub(super) struct ArchiveMembers {
-    pub(super) path: PathBuf,
+    pub(super) source: ArchiveSource,
     pub(super) compression: ArchiveCompression,
     members: BTreeMap<Vec<u8>, Found>,
 }
@@ -58,14 +58,14 @@ impl ArchiveMembers {
     /// # Errors
     ///
     /// It cannot be read, is no tar, or what is to be kept of it is too much.
-    pub(super) fn open(path: &Path) -> Result<Self, BaseError> {
+    pub(super) fn open(archive: ArchiveSource) -> Result<Self, BaseError> {
         let read = |source| BaseError::Read {
-            path: path.to_owned(),
+            path: archive.path.clone(),
             source,
         };
-        let compression = ArchiveCompression::of_file(path).map_err(read)?;
-        let archive = ArchiveFile::open(path, compression).map_err(read)?;
-        let members = list(archive).map_err(|error| {
+        let compression = ArchiveCompression::of_file(&archive).map_err(read)?;
+        let file = ArchiveFile::open(&archive, compression).map_err(read)?;
+        let members = list(file).map_err(|error| {
             if error.raw_os_error().is_some() {
                 return read(error);
             }
@@ -73,7 +73,7 @@ impl ArchiveMembers {
             let is_own = error.kind() == io::ErrorKind::QuotaExceeded
                 || inner.is_some_and(|inner| inner.is::<DecompressError>());
             BaseError::Form {
-                path: path.to_owned(),
+                path: archive.path.clone(),
                 what: if is_own {
                     error.to_string()
                 } else {
@@ -82,7 +82,7 @@ impl ArchiveMembers {
             }
         })?;
         Ok(Self {
-            path: path.to_owned(),
+            source: archive,
             compression,
             members,
         })
@@ -122,13 +122,13 @@ impl ArchiveMembers {
     ///
     /// It cannot be opened any more.
     pub(super) fn reader(&self) -> Result<ArchiveFile, BaseError> {
-        ArchiveFile::open(&self.path, self.compression).map_err(|error| self.unreadable(error))
+        ArchiveFile::open(&self.source, self.compression).map_err(|error| self.unreadable(error))
     }
 
     /// The error of an archive that cannot be read.
     pub(super) fn unreadable(&self, source: io::Error) -> BaseError {
         BaseError::Read {
-            path: self.path.clone(),
+            path: self.source.path.clone(),
             source,
         }
     }
@@ -136,7 +136,7 @@ impl ArchiveMembers {
     /// The error of an archive that holds something wrong.
     pub(super) fn form(&self, what: String) -> BaseError {
         BaseError::Form {
-            path: self.path.clone(),
+            path: self.source.path.clone(),
             what,
         }
     }

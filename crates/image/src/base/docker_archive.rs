@@ -65,7 +65,7 @@ impl BaseImage {
             .map_err(|error: ParseDigestError| form(format!("its {}: {error}", manifest.config)))?;
         Ok(Self {
             source: BaseSource::Archive {
-                path: archive.path.clone(),
+                archive: archive.source.clone(),
                 compression: archive.compression,
             },
             layers: Layers::find(archive, &manifest.layers, &diff_ids)?.layers()?,
@@ -91,7 +91,7 @@ fn choose(
         names.join(", ")
     };
     let Some(wanted) = wanted else {
-        let path = archive.path.display();
+        let path = archive.source.path.display();
         let warnings = match manifests.len() {
             0 => return Err(archive.form(format!("its {MANIFEST} is empty"))),
             1 => Vec::new(),
@@ -116,7 +116,7 @@ fn choose(
     match found {
         Some(number) => Ok((manifests.swap_remove(number), Vec::new())),
         None => Err(BaseError::NoSuchImage {
-            path: archive.path.clone(),
+            path: archive.source.path.clone(),
             wanted: wanted.to_owned(),
             names: names(&manifests),
         }),

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, Read};
-use std::path::PathBuf;
 
 use oci::Digest;
 use serde_json::Value;
 
 use super::archive_file::ArchiveCompression;
+use super::archive_source::ArchiveSource;
 use super::error::BaseError;
 use super::inherit::Inherit;
 use crate::bytes::tar::{Kind, Member, Owner, PaxRecords};
@@ -33,7 +33,7 @@ pub struct BaseImage {
 pub(super) enum BaseSource {
     /// A docker-archive.
     Archive {
-        path: PathBuf,
+        archive: ArchiveSource,
         compression: ArchiveCompression,
     },
     /// An OCI layout, or a registry.

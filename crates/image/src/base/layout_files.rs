@@ -36,7 +36,7 @@ impl LayoutFiles {
     pub(super) fn display(&self, name: &str) -> String {
         match self {
             Self::Directory(directory) => directory.join(name).display().to_string(),
-            Self::Archive { members, .. } => format!("{name} of {}", members.path.display()),
+            Self::Archive { members, .. } => format!("{name} of {}", members.source.path.display()),
         }
     }
 
@@ -68,7 +68,7 @@ impl LayoutFiles {
         let reader = lock().take();
         let mut reader = match reader {
             Some(reader) => reader,
-            None => ArchiveFile::open(&members.path, members.compression)?,
+            None => ArchiveFile::open(&members.source, members.compression)?,
         };
         reader.seek_to(offset)?;
         take(size, &mut (&mut reader).take(size));
@@ -87,7 +87,9 @@ impl BlobStore for LayoutFiles {
     fn name(&self) -> String {
         match self {
             Self::Directory(directory) => format!("oci:{}", directory.display()),
-            Self::Archive { members, .. } => format!("oci-archive:{}", members.path.display()),
+            Self::Archive { members, .. } => {
+                format!("oci-archive:{}", members.source.path.display())
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod archive_file;
 mod archive_members;
+mod archive_source;
 mod blobs;
 mod diff_id;
 mod docker_archive;

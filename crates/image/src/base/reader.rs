@@ -26,11 +26,16 @@ impl BaseImage {
     /// The archive cannot be opened.
     pub fn reader(&self) -> Result<BaseReader<'_>, BaseError> {
         Ok(BaseReader(match &self.source {
-            BaseSource::Archive { path, compression } => Reader::Archive {
-                path,
-                file: ArchiveFile::open(path, *compression).map_err(|source| BaseError::Read {
-                    path: path.clone(),
-                    source,
+            BaseSource::Archive {
+                archive,
+                compression,
+            } => Reader::Archive {
+                path: &archive.path,
+                file: ArchiveFile::open(archive, *compression).map_err(|source| {
+                    BaseError::Read {
+                        path: archive.path.clone(),
+                        source,
+                    }
                 })?,
             },
             BaseSource::Blobs(store) => Reader::Blobs(&**store),
