@@ -117,7 +117,7 @@ fn mistakes_that_only_the_build_can_see_are_told() {
             "owners.\"/nothing\" matches nothing in the image's root",
         ),
         ("modes", "modes.\"/bin\": `rwx` is no mode"),
-        ("fromImage", "the image /nix/store"),
+        ("fromImage", "cannot be used as the archive of an image"),
         ("extraCommands", "plain-customisation-layer"),
         ("fakeRootCommands", "plain-customisation-layer"),
     ] {
