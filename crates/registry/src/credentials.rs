@@ -203,6 +203,20 @@ struct Auth {
     registrytoken: Option<String>,
 }
 
+/// Reads a file with logins from what a fuzzer, or a test, finds, and looks for two registries in it.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn look_in(text: &[u8]) {
+    let Ok(mut file) = serde_json::from_slice::<ConfigFile>(text) else {
+        return;
+    };
+    // Helpers are programs, and those of random names are not to be run.
+    file.cred_helpers = None;
+    file.creds_store = None;
+    for (registry, repository) in [("docker.io", "library/app"), ("localhost:5000", "team/app")] {
+        let _ = file.find(registry, repository, Path::new("config.json"));
+    }
+}
+
 impl ConfigFile {
     fn find(&self, registry: &str, repository: &str, path: &Path) -> Result<Option<Credential>> {
         let server = server_name(registry);

@@ -24,6 +24,8 @@
 
 mod auth;
 mod blob;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod checks;
 mod client;
 mod credentials;
 mod error;
