@@ -73,10 +73,8 @@ fn fewer_threads_or_one_line() {
                     let errors = text.lines().filter(|line| line.starts_with("error: "));
                     assert_eq!(errors.count(), 1, "{words:?} {processes}: {text}");
                     assert!(text.contains("ulimit -u"), "{words:?} {processes}: {text}");
-                    assert!(
-                        !was_enough && processes < 9,
-                        "{words:?} {processes}: {text}"
-                    );
+                    // Below, it hangs on which threads have ended by then.
+                    assert!(processes < 9, "{words:?} {processes}: {text}");
                 }
                 code => panic!("{words:?} {processes}: {code:?}: {text}"),
             }
