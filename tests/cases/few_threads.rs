@@ -10,15 +10,15 @@ use test_peers::needs;
 use crate::support::app::App;
 use crate::support::program::{stderr, stream_layered, succeed};
 
-/// A user of whom no other process runs: the limit counts all of them.
-const USER: u32 = 65_531;
+/// Users of whom no other process runs, one for each test: the limit counts all processes of a user.
+const USERS: [u32; 2] = [65_531, 65_530];
 
-/// Runs a command as somebody whose processes and threads are limited to so many.
-fn limited(command: &Command, directory: &Path, processes: usize) -> Output {
+/// Runs a command as a user whose processes and threads are limited to so many.
+fn limited(command: &Command, directory: &Path, user: u32, processes: usize) -> Output {
     let mut run = Command::new("setpriv");
     run.args(["--clear-groups", "--regid"])
-        .arg(USER.to_string());
-    run.arg("--reuid").arg(USER.to_string());
+        .arg(user.to_string());
+    run.arg("--reuid").arg(user.to_string());
     run.args(["--", "prlimit"])
         .arg(format!("--nproc={processes}"));
     run.arg("--")
@@ -62,7 +62,7 @@ fn fewer_threads_or_one_line() {
         let whole = succeed(&mut app.command(words));
         let mut was_enough = false;
         for processes in [1, 2, 3, 4, 6, 9, 14, 100] {
-            let output = limited(&command, app.directory(), processes);
+            let output = limited(&command, app.directory(), USERS[0], processes);
             let text = stderr(&output);
             match output.status.code() {
                 Some(0) => {
@@ -91,7 +91,7 @@ fn no_panic_on_the_way_to_a_registry() {
     let mut push = app.command(&["push", "-q", "--no-cache", "127.0.0.1:1/app:1"]);
     push.args(["--jobs", "8"]);
     for processes in [1, 2, 4, 9] {
-        let text = stderr(&limited(&push, app.directory(), processes));
+        let text = stderr(&limited(&push, app.directory(), USERS[1], processes));
         assert!(
             text.contains("error: ") && !text.contains("panicked"),
             "{processes}: {text}"
