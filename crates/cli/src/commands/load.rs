@@ -20,11 +20,12 @@ use crate::signals;
 pub fn run(args: &LoadArgs) -> Result<()> {
     let mut settings = args.image.settings()?;
     settings.store.warn = console::warnings(args.quiet);
-    let engine = Arc::new(Engine::find(args.engine.unwrap_or(Choice::Any))?);
+    // What was typed wrong is told before what is missing on this machine.
     let input = ResolvedImage::new(&settings)?;
     for name in &input.image.repo_tags {
         check_name(name).context("the image cannot be loaded")?;
     }
+    let engine = Arc::new(Engine::find(args.engine.unwrap_or(Choice::Any))?);
     if !args.quiet {
         let of_input = input.warnings.iter().map(String::as_str);
         for warning in engine.warning().into_iter().chain(of_input) {
