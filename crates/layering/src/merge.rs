@@ -4,12 +4,8 @@
 use std::cmp::Ordering;
 
 use petgraph::graph::NodeIndex;
-use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 
 use crate::risk::{DerivationSet, Risks, chance};
-
-/// With fewer groups than this, one thread has weighed them before others are awake.
-const FEW: usize = 64;
 
 /// Paths that are to be one layer.
 #[derive(Debug, Clone)]
@@ -19,7 +15,9 @@ pub(crate) struct Group {
     pub(crate) size: u64,
     /// What it changes with.
     pub(crate) derivations: DerivationSet,
-    pub(crate) odds: u64,
+    odds: u64,
+    /// Of a change from one release to the next.
+    pub(crate) chance: f64,
 }
 
 impl Group {
@@ -34,15 +32,13 @@ impl Group {
             size,
             derivations,
             odds,
+            chance: chance(odds),
         }
-    }
-
-    pub(crate) fn chance(&self) -> f64 {
-        chance(self.odds)
     }
 
     fn join(&mut self, risks: &Risks, other: Self) {
         self.odds += risks.odds_of_new(&self.derivations, &other.derivations);
+        self.chance = chance(self.odds);
         self.derivations.add(&other.derivations);
         self.size += other.size;
         self.nodes.extend(other.nodes);
@@ -61,10 +57,23 @@ struct Cost {
 
 impl Cost {
     fn new(risks: &Risks, a: &Group, b: &Group, min_size: u64) -> Self {
-        let together = chance(a.odds + risks.odds_of_new(&a.derivations, &b.derivations));
-        let (alone_a, alone_b) = (a.chance(), b.chance());
-        let pulled = a.size as f64 * (together - alone_a) + b.size as f64 * (together - alone_b);
-        let requests = alone_a + alone_b - together;
+        // Of one set inside the other, which is common, nothing has to be added up this way round.
+        let (more, less) = if a.odds < b.odds { (b, a) } else { (a, b) };
+        let odds = more.odds + risks.odds_of_new(&more.derivations, &less.derivations);
+        Self::at_chance(chance(odds), a, b, min_size)
+    }
+
+    /// What it is at least, whatever the groups have in common: together they change no less often than
+    /// the one that changes more often.
+    fn at_least(a: &Group, b: &Group, min_size: u64) -> Self {
+        Self::at_chance(a.chance.max(b.chance), a, b, min_size)
+    }
+
+    /// The cost if the two together change with this chance. It never falls when the chance rises, not
+    /// by a rounding either: each step keeps the order of what goes into it.
+    fn at_chance(together: f64, a: &Group, b: &Group, min_size: u64) -> Self {
+        let pulled = a.size as f64 * (together - a.chance) + b.size as f64 * (together - b.chance);
+        let requests = a.chance + b.chance - together;
         Self {
             small: a.size.min(b.size) < min_size,
             bytes: pulled - min_size as f64 * requests,
@@ -77,21 +86,49 @@ impl Cost {
     }
 }
 
+/// What is known of a group's best partner among those behind it.
+#[derive(Debug, Clone, Copy)]
+struct Best {
+    /// What the pair costs. No partner behind the group costs less.
+    cost: Cost,
+    /// The first partner of that cost. None where the one that was known has changed, or is gone: then
+    /// the cost is a bound, and the partner is looked for if the bound is the least of all.
+    partner: Option<usize>,
+}
+
+impl Best {
+    /// Whether a pair of this cost comes before the known one.
+    fn is_after(&self, cost: Cost, partner: usize) -> bool {
+        let by_cost = cost.compare(&self.cost);
+        by_cost
+            .then(partner.cmp(&self.partner.unwrap_or(0)))
+            .is_lt()
+    }
+}
+
 /// Joins groups until there are no more than `most`, none is smaller than `min_size` bytes (unless
 /// it is the only one), and no two are better off as one. Of equal pairs, the first is joined.
+///
+/// To weigh all pairs anew in each round would make the time grow with the cube of the groups. What is
+/// known of each group's best partner is kept from round to round, and no pair is weighed that can be
+/// told to be no better by sizes and chances alone.
 pub(crate) fn merge(risks: &Risks, groups: Vec<Group>, most: usize, min_size: u64) -> Vec<Group> {
     let mut left = groups.len();
     let mut groups: Vec<Option<Group>> = groups.into_iter().map(Some).collect();
     let cheapest = |groups: &[Option<Group>], at: usize| cheapest(risks, groups, at, min_size);
-    // For each group the best partner behind it, kept from round to round: to weigh all pairs anew
-    // in each would make the time grow with the cube of the groups, not with the square.
-    let mut best: Vec<_> = (0..groups.len()).map(|at| cheapest(&groups, at)).collect();
+    let mut best: Vec<Option<Best>> = (0..groups.len()).map(|at| cheapest(&groups, at)).collect();
     loop {
         let pairs = best.iter().enumerate();
         let next = pairs
-            .filter_map(|(at, best)| best.map(|(cost, other): (Cost, usize)| (cost, at, other)))
-            .min_by(|a, b| a.0.compare(&b.0));
-        let Some((cost, at, other)) = next else { break };
+            .filter_map(|(at, best)| Some((at, best.as_ref()?)))
+            .min_by(|(_, a), (_, b)| a.cost.compare(&b.cost));
+        let Some((at, &Best { cost, partner })) = next else {
+            break;
+        };
+        let Some(other) = partner else {
+            best[at] = cheapest(&groups, at);
+            continue;
+        };
         if left <= most && !cost.small && cost.bytes >= 0.0 {
             break;
         }
@@ -100,46 +137,40 @@ pub(crate) fn merge(risks: &Risks, groups: Vec<Group>, most: usize, min_size: u6
             other.join(risks, joined);
             left -= 1;
         }
+        best[at] = cheapest(&groups, at);
         let Some(joined) = &groups[at] else { continue };
-        let update = |(user, best): (usize, &mut Option<(Cost, usize)>)| {
-            let Some(group) = &groups[user] else { return };
-            match *best {
-                _ if user == at => *best = cheapest(&groups, user),
-                Some((_, partner)) if partner == at || partner == other => {
-                    *best = cheapest(&groups, user);
-                }
-                known if user < at => {
-                    let cost = Cost::new(risks, group, joined, min_size);
-                    let better = known.is_none_or(|(known, partner)| {
-                        cost.compare(&known).then(at.cmp(&partner)).is_lt()
-                    });
-                    if better {
-                        *best = Some((cost, at));
-                    }
-                }
-                _ => {}
+        for (user, best) in best.iter_mut().enumerate() {
+            let (Some(group), Some(known)) = (&groups[user], best) else {
+                continue;
+            };
+            if user != at && (known.partner == Some(at) || known.partner == Some(other)) {
+                known.partner = None;
             }
-        };
-        if best.len() < FEW {
-            best.iter_mut().enumerate().for_each(update);
-        } else {
-            best.par_iter_mut().enumerate().for_each(update);
+            if user < at && known.is_after(Cost::at_least(group, joined, min_size), at) {
+                let cost = Cost::new(risks, group, joined, min_size);
+                if known.is_after(cost, at) {
+                    let partner = Some(at);
+                    *known = Best { cost, partner };
+                }
+            }
         }
     }
     groups.into_iter().flatten().collect()
 }
 
-fn cheapest(
-    risks: &Risks,
-    groups: &[Option<Group>],
-    at: usize,
-    min_size: u64,
-) -> Option<(Cost, usize)> {
+fn cheapest(risks: &Risks, groups: &[Option<Group>], at: usize, min_size: u64) -> Option<Best> {
     let group = groups[at].as_ref()?;
-    (at + 1..groups.len())
-        .filter_map(|other| {
-            let cost = Cost::new(risks, group, groups[other].as_ref()?, min_size);
-            Some((cost, other))
-        })
-        .min_by(|a, b| a.0.compare(&b.0))
+    let mut best: Option<Best> = None;
+    for (other, partner) in groups.iter().enumerate().skip(at + 1) {
+        let Some(partner) = partner else { continue };
+        let is_better = |cost: Cost| best.is_none_or(|best| best.is_after(cost, other));
+        if is_better(Cost::at_least(group, partner, min_size)) {
+            let cost = Cost::new(risks, group, partner, min_size);
+            if is_better(cost) {
+                let partner = Some(other);
+                best = Some(Best { cost, partner });
+            }
+        }
+    }
+    best
 }

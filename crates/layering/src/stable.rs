@@ -155,7 +155,7 @@ impl Planner<'_> {
 
         let mut layers = self.stack(kept, new);
         self.put_asked_in_order(&mut layers);
-        let chances: Vec<f64> = layers.iter().map(|layer| layer.group.chance()).collect();
+        let chances: Vec<f64> = layers.iter().map(|layer| layer.group.chance).collect();
         let layers = layers
             .into_iter()
             .map(|layer| (layer.group.nodes, layer.reason));
