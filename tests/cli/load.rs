@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use test_peers::needs;
 
@@ -472,7 +473,7 @@ fn a_load_that_is_stopped_removes_its_temporary_name() {
     let _containerd = UnixListener::bind(file("c.sock")).unwrap();
     fs::write(file("ctr"), script).unwrap();
     fs::set_permissions(file("ctr"), fs::Permissions::from_mode(0o755)).unwrap();
-    for signal in ["INT", "TERM"] {
+    for signal in [Signal::INT, Signal::TERM] {
         let address = format!("containerd://{}", file("c.sock").display());
         let mut load = hello.load_command(&address, "1");
         let path = std::env::var("PATH").unwrap();
@@ -484,7 +485,7 @@ fn a_load_that_is_stopped_removes_its_temporary_name() {
         }
         let name = fs::read_to_string(file("names")).unwrap();
         assert!(name.contains(&format!("-{}-", load.id())), "{name}");
-        succeed(Command::new("kill").args([&format!("-{signal}"), &load.id().to_string()]));
+        kill_process(Pid::from_child(&load), signal).unwrap();
         let status = load.wait().unwrap();
         assert_eq!(status.code(), None, "it ends by the signal");
         let log = fs::read_to_string(file("log")).unwrap();
