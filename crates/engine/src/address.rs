@@ -32,6 +32,8 @@ pub enum Source {
     Variable(&'static str),
     /// docker's context of this name.
     Context(String),
+    /// The user, on the command line.
+    User,
     /// Nobody: engines are usually there.
     Usual,
 }
@@ -64,6 +66,24 @@ pub fn of_variable(
     })?;
     let source = Source::Variable(variable);
     Ok(Some(Candidate { address, source }))
+}
+
+/// The place that a text names on the command line.
+///
+/// # Errors
+///
+/// Its address is not supported.
+pub fn of_text(env: impl Fn(&str) -> Option<OsString>, text: &str) -> Result<Candidate, Error> {
+    let is_set = |name| env(name).is_some_and(|text| !text.is_empty());
+    let is_tls = is_set("DOCKER_TLS_VERIFY") || is_set("DOCKER_TLS");
+    let address = parse(text, is_tls).map_err(|why| Error::Address {
+        variable: "--to",
+        advice: why.advice("docker"),
+        why: why.text,
+        text: without_password(text),
+    })?;
+    let source = Source::User;
+    Ok(Candidate { address, source })
 }
 
 /// The place of a docker context, which `named_by` names: a variable, or docker's configuration.
@@ -190,7 +210,7 @@ fn parse(text: &str, is_tls: bool) -> Result<SocketAddress, Unsupported> {
 }
 
 /// An address without what stands between `user:` and `@`.
-fn without_password(text: &str) -> String {
+pub(crate) fn without_password(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
     let separator = if scheme.is_empty() { "" } else { "://" };
     match rest.split_once('@') {
@@ -207,7 +227,7 @@ impl fmt::Display for Candidate {
         match &self.source {
             Source::Variable(variable) => write!(f, "{variable}={}", self.address),
             Source::Context(name) => write!(f, "{}, docker's context {name}", self.address),
-            Source::Usual => self.address.fmt(f),
+            Source::User | Source::Usual => self.address.fmt(f),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::engine::{Engine, Kind};
 use crate::error::{Error, Tried, no_connection};
 use crate::timeouts::Timeouts;
 
-/// The engine that is wanted.
+/// A kind of engine that is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
     /// The first that is found.
@@ -30,27 +30,35 @@ pub enum Choice {
     Containerd,
 }
 
-/// A search for an engine: the one that `DOCKER_HOST`, `DOCKER_CONTEXT`, `CONTAINER_HOST`,
-/// `CONTAINERD_ADDRESS` or docker's current context names, else at the usual sockets, then containerd.
-pub struct Search<'a> {
-    /// What is wanted.
-    pub choice: Choice,
+impl Choice {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Any => "container engine",
+            Self::Docker => "docker",
+            Self::Podman => "podman",
+            Self::Containerd => "containerd",
+        }
+    }
+}
+
+/// What engines are found by.
+pub struct Surroundings<'a> {
     /// Where variables are looked up.
     pub environment: &'a dyn Fn(&str) -> Option<OsString>,
     /// Where an engine is looked for that no variable names.
     pub usual: Vec<PathBuf>,
     /// containerd's client: a name in `PATH`, or a path.
     pub ctr: OsString,
-    /// The longest waits, in this search and with the engine that it finds.
+    /// The longest waits, in a search and with the engine that it finds.
     pub timeouts: Timeouts,
 }
 
-impl Search<'_> {
-    /// A search in this process's environment.
-    pub fn new(choice: Choice) -> Self {
+impl Surroundings<'_> {
+    /// Those of this process.
+    pub fn of_process() -> Self {
         let environment = &|name: &str| env::var_os(name);
         Self {
-            choice,
             environment,
             usual: address::usual(environment),
             ctr: "ctr".into(),
@@ -58,39 +66,88 @@ impl Search<'_> {
         }
     }
 
-    /// Looks for the engine.
+    /// Looks for an engine: the one that `DOCKER_HOST`, `DOCKER_CONTEXT`, `CONTAINER_HOST`,
+    /// `CONTAINERD_ADDRESS` or docker's current context names, in this order; else at the sockets that
+    /// Docker and podman usually have, root's and the user's, then containerd. One that does not answer
+    /// within a second is passed over, unless it was named or there is no other.
     ///
     /// # Errors
     ///
     /// None answers, or the one that is named does not.
-    pub fn run(&self) -> Result<Engine, Error> {
+    pub fn find(&self, choice: Choice) -> Result<Engine, Error> {
+        let search = Search {
+            choice,
+            surroundings: self,
+        };
         // If an engine was named, no other one is tried.
-        let (named, warning) = self.named()?;
+        let (named, warning) = search.named()?;
         let mut engine = match named {
-            Some(Named::Api(candidate)) => self
-                .open(&candidate, self.timeouts.named)
-                .map_err(|why| self.failed(vec![why.at(&candidate)])),
-            Some(Named::Containerd) => self
+            Some(Named::Api(candidate)) => search.open_named(&candidate),
+            Some(Named::Containerd) => search
                 .open_containerd(self.timeouts.named)
-                .map_err(|why| self.failed(vec![why])),
-            None => self.first(),
+                .map_err(|why| search.failed(vec![why])),
+            None => search.first(),
         }?;
         engine.warning = warning;
         Ok(engine)
     }
 
+    /// Docker or podman at an address in the form of `DOCKER_HOST`.
+    ///
+    /// # Errors
+    ///
+    /// It is not supported, or nobody answers there.
+    pub(crate) fn at_address(&self, text: &str) -> Result<Engine, Error> {
+        let candidate = address::of_text(self.environment, text)?;
+        self.open_any(&candidate)
+    }
+
+    /// The engine of one of docker's contexts.
+    ///
+    /// # Errors
+    ///
+    /// It does not exist or is not supported, or nobody answers there.
+    pub(crate) fn of_context(&self, name: &str) -> Result<Engine, Error> {
+        let docker = Configuration::new(self.environment);
+        self.open_any(&address::of_context(&docker, name, "--to")?)
+    }
+
+    fn open_any(&self, candidate: &Candidate) -> Result<Engine, Error> {
+        let search = Search {
+            choice: Choice::Any,
+            surroundings: self,
+        };
+        search.open_named(candidate)
+    }
+}
+
+/// A search for an engine of some kind.
+struct Search<'a> {
+    choice: Choice,
+    surroundings: &'a Surroundings<'a>,
+}
+
+impl Search<'_> {
+    /// The engine that is named, and no other.
+    fn open_named(&self, candidate: &Candidate) -> Result<Engine, Error> {
+        self.open(candidate, self.surroundings.timeouts.named)
+            .map_err(|why| self.failed(vec![why.at(candidate)]))
+    }
+
     /// The engine that is named, in docker's own order of precedence, and a warning. The environment
     /// comes before docker's configuration, which is about docker alone.
     fn named(&self) -> Result<(Option<Named>, Option<String>), Error> {
-        let variable = |name| address::of_variable(self.environment, name);
-        let is_set = |name| (self.environment)(name).is_some_and(|text| !text.is_empty());
+        let variable = |name| address::of_variable(self.surroundings.environment, name);
+        let is_set =
+            |name| (self.surroundings.environment)(name).is_some_and(|text| !text.is_empty());
         let may_be = |engine| self.choice == Choice::Any || self.choice == engine;
-        let docker = Configuration::new(self.environment);
+        let docker = Configuration::new(self.surroundings.environment);
         if may_be(Choice::Docker) {
             if let Some(candidate) = variable("DOCKER_HOST")? {
                 return Ok((Some(Named::Api(candidate)), None));
             }
-            let name = (self.environment)("DOCKER_CONTEXT").filter(|name| !name.is_empty());
+            let name =
+                (self.surroundings.environment)("DOCKER_CONTEXT").filter(|name| !name.is_empty());
             if let Some(name) = name {
                 let name = name.to_string_lossy();
                 let candidate = address::of_context(&docker, &name, "DOCKER_CONTEXT")?;
@@ -123,7 +180,7 @@ impl Search<'_> {
         // Places where a program listens that has not answered yet, and their indexes in `tried`.
         let mut silent = Vec::new();
         for candidate in self.candidates() {
-            match self.open(&candidate, self.timeouts.search) {
+            match self.open(&candidate, self.surroundings.timeouts.search) {
                 Ok(engine) => return Ok(engine),
                 Err(why) => {
                     tried.push(why.at(&candidate));
@@ -134,14 +191,14 @@ impl Search<'_> {
             }
         }
         if self.choice == Choice::Any {
-            match self.open_containerd(self.timeouts.search) {
+            match self.open_containerd(self.surroundings.timeouts.search) {
                 Ok(engine) => return Ok(engine),
                 Err(why) => tried.push(why),
             }
         }
         // No other engine answers; these may still be starting.
         for (index, candidate) in silent {
-            match self.open(&candidate, self.timeouts.named) {
+            match self.open(&candidate, self.surroundings.timeouts.named) {
                 Ok(engine) => return Ok(engine),
                 Err(why) => tried[index] = why.at(&candidate),
             }
@@ -157,9 +214,9 @@ impl Search<'_> {
             Choice::Podman => Some("DOCKER_HOST"),
             Choice::Any | Choice::Containerd => None,
         };
-        let other = other.map(|name| address::of_variable(self.environment, name));
+        let other = other.map(|name| address::of_variable(self.surroundings.environment, name));
         let other = other.and_then(|candidate| candidate.ok().flatten());
-        let usual = self.usual.iter().map(|path| Candidate {
+        let usual = self.surroundings.usual.iter().map(|path| Candidate {
             address: SocketAddress::Unix(path.clone()),
             source: Source::Usual,
         });
@@ -167,13 +224,18 @@ impl Search<'_> {
     }
 
     fn open_containerd(&self, within: Duration) -> Result<Engine, Tried> {
-        let found = Containerd::find(self.environment, &self.ctr, within, self.timeouts);
+        let found = Containerd::find(
+            self.surroundings.environment,
+            &self.surroundings.ctr,
+            within,
+            self.surroundings.timeouts,
+        );
         found.map(|containerd| Engine::new(Kind::Containerd(containerd)))
     }
 
     fn failed(&self, tried: Vec<Tried>) -> Error {
         Error::NoEngine {
-            wanted: name(self.choice),
+            wanted: self.choice.name(),
             tried,
         }
     }
@@ -181,7 +243,7 @@ impl Search<'_> {
     /// Connects, and asks what it is.
     fn open(&self, candidate: &Candidate, within: Duration) -> Result<Engine, NoAnswer> {
         let address = &candidate.address;
-        let mut client = Client::new(address, self.timeouts);
+        let mut client = Client::new(address, self.surroundings.timeouts);
         let is_podman = client.is_podman(within).map_err(|error| match error {
             ureq::Error::Timeout(_) => NoAnswer::Silent(within),
             error => NoAnswer::Other(explain(&error)),
@@ -193,11 +255,11 @@ impl Search<'_> {
         };
         let other = |found: Choice| self.choice != Choice::Any && self.choice != found;
         if other(found) {
-            return Err(NoAnswer::Other(format!("is {}", name(found))));
+            return Err(NoAnswer::Other(format!("is {}", found.name())));
         }
         client.engine = match &candidate.source {
-            Source::Context(context) => format!("{} at {address}, context {context}", name(found)),
-            _ => format!("{} at {address}", name(found)),
+            Source::Context(context) => format!("{} at {address}, context {context}", found.name()),
+            _ => format!("{} at {address}", found.name()),
         };
         let store = if is_podman {
             Store::Podman
@@ -213,20 +275,6 @@ impl Search<'_> {
             }
         };
         Ok(Engine::new(Kind::Api(Api { client, store })))
-    }
-}
-
-impl Engine {
-    /// Looks for an engine: the one that `DOCKER_HOST`, `DOCKER_CONTEXT`, `CONTAINER_HOST`,
-    /// `CONTAINERD_ADDRESS` or docker's current context names, in this order; else at the sockets that
-    /// Docker and podman usually have, root's and the user's, then containerd. One that does not answer
-    /// within a second is passed over, unless it was named or there is no other.
-    ///
-    /// # Errors
-    ///
-    /// None answers, or the one that is named does not.
-    pub fn find(choice: Choice) -> Result<Self, Error> {
-        Search::new(choice).run()
     }
 }
 
@@ -253,15 +301,6 @@ impl NoAnswer {
             place: candidate.to_string(),
             why: self.to_string(),
         }
-    }
-}
-
-fn name(choice: Choice) -> &'static str {
-    match choice {
-        Choice::Any => "container engine",
-        Choice::Docker => "docker",
-        Choice::Podman => "podman",
-        Choice::Containerd => "containerd",
     }
 }
 

@@ -1,8 +1,9 @@
 //! An engine of any kind.
 
 use std::fs::File;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use image::LayerTable;
+use image::{Layer, LayerTable};
 use nix_compat::tree::Trees;
 
 use crate::api::Api;
@@ -62,10 +63,18 @@ impl Engine {
         options: Options,
         observer: &dyn Observer,
     ) -> Result<Loaded, Error> {
-        match &self.kind {
-            Kind::Api(api) => load::load(api, table, trees, options, observer),
-            Kind::Containerd(containerd) => containerd.load(table, trees, options, observer),
-        }
+        let observer = Counting {
+            observer,
+            bytes: AtomicU64::new(0),
+        };
+        let loaded = match &self.kind {
+            Kind::Api(api) => load::load(api, table, trees, options, &observer),
+            Kind::Containerd(containerd) => containerd.load(table, trees, options, &observer),
+        };
+        loaded.map(|loaded| Loaded {
+            archive_bytes: observer.bytes.into_inner(),
+            ..loaded
+        })
     }
 
     /// Saves an image as a docker-archive, in a temporary file without a name: `NAME[:TAG]`, which
@@ -94,5 +103,34 @@ impl Engine {
             Kind::Api(api) => api.remove_names(|owner| *owner == own),
             Kind::Containerd(containerd) => containerd.remove_names(|owner| *owner == own),
         }
+    }
+}
+
+/// Counts the bytes of archives, and tells an observer.
+struct Counting<'a> {
+    observer: &'a dyn Observer,
+    bytes: AtomicU64,
+}
+
+impl Observer for Counting<'_> {
+    fn missing(&self, layers: usize, of: usize, bytes: u64) {
+        self.observer.missing(layers, of, bytes);
+    }
+
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
+        self.observer.layer(index, of, layer, size);
+    }
+
+    fn bytes(&self, count: u64) {
+        self.bytes.fetch_add(count, Ordering::Relaxed);
+        self.observer.bytes(count);
+    }
+
+    fn warning(&self, text: &str) {
+        self.observer.warning(text);
+    }
+
+    fn again(&self) {
+        self.observer.again();
     }
 }

@@ -32,6 +32,12 @@ pub enum Error {
         /// What to do, if anything helps.
         advice: String,
     },
+    /// The destination is not supported yet.
+    #[error("{destination} is not supported yet")]
+    Unsupported {
+        /// As it was typed.
+        destination: String,
+    },
     /// The context that docker would use cannot be used.
     #[error("docker's context {name} ({named_by}): {why}")]
     Context {

@@ -40,6 +40,9 @@ pub struct Loaded {
     pub sent: usize,
     /// Bytes of those.
     pub sent_bytes: u64,
+    /// Bytes of the archives that the engine was sent: those layers, what is written around them, and
+    /// what was sent in vain.
+    pub archive_bytes: u64,
 }
 
 impl Loaded {
@@ -51,6 +54,7 @@ impl Loaded {
             bytes: layers.iter().map(|layer| layer.size).sum(),
             sent,
             sent_bytes,
+            archive_bytes: 0,
         }
     }
 }

@@ -177,6 +177,22 @@ impl<'a> LayerTable<'a> {
         self
     }
 
+    /// A table of the same image that knows the same. What either learns from then on, the other does
+    /// not: while one user of a table finds out that something was remembered wrongly, others still rely
+    /// on it.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = seen.iter().map(|(index, files)| (*index, files.again()));
+        Self {
+            image: self.image,
+            layers: self.layers.clone(),
+            compression: self.compression,
+            rows: Mutex::new(self.rows().clone()),
+            seen: Mutex::new(seen.collect()),
+        }
+    }
+
     /// The image.
     pub fn image(&self) -> &'a Image {
         self.image

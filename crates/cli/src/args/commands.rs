@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
-use engine::Choice;
+use engine::Destination;
 use image::Compression;
 use oci::{Platform, Reference};
 
@@ -86,16 +86,19 @@ pub struct LoadArgs {
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
-    /// The engine to load the image into [default: the one that $DOCKER_HOST, $DOCKER_CONTEXT,
-    /// $CONTAINER_HOST, $CONTAINERD_ADDRESS or docker's current context names, else the first one
-    /// found: Docker's socket, podman's socket, containerd].
+    /// Where to load the image: docker, podman, containerd, unix:///path, tcp://host:port,
+    /// ssh://[user@]host[:port], context:NAME, kind[:CLUSTER], k3d[:CLUSTER], k3s,
+    /// minikube[:PROFILE] or ctr:COMMAND. Repeatable [default: the engine that $DOCKER_HOST,
+    /// $DOCKER_CONTEXT, $CONTAINER_HOST, $CONTAINERD_ADDRESS or docker's current context names, else
+    /// the first one found: Docker's socket, podman's socket, containerd].
     #[arg(
         long,
-        value_parser = parse::engine(),
-        value_name = "ENGINE",
+        alias = "engine",
+        value_parser = parse::destination,
+        value_name = "WHERE",
         help_heading = "Engine"
     )]
-    pub engine: Option<Choice>,
+    pub to: Vec<Destination>,
     /// Threads that hash layers [default: $NIX_BUILD_CORES, else one per CPU].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
-use engine::Choice;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use engine::{Destination, DestinationError};
 use image::base::Inherit;
 use image::bytes::tar::Owner;
 
@@ -62,22 +62,9 @@ pub fn inherited(words: &[InheritArg]) -> BTreeSet<Inherit> {
     parts
 }
 
-/// The parser of `--engine`.
-pub fn engine() -> impl TypedValueParser<Value = Choice> {
-    let engines = [
-        ("docker", "Docker, with its own image store or containerd's"),
-        ("podman", "podman"),
-        (
-            "containerd",
-            "containerd through its client ctr: $CONTAINERD_ADDRESS, $CONTAINERD_NAMESPACE",
-        ),
-    ];
-    let engines = engines.map(|(name, help)| PossibleValue::new(name).help(help));
-    PossibleValuesParser::new(engines).map(|text| match text.as_str() {
-        "docker" => Choice::Docker,
-        "podman" => Choice::Podman,
-        _ => Choice::Containerd,
-    })
+/// The parser of `--to`.
+pub fn destination(text: &str) -> Result<Destination, DestinationError> {
+    text.parse()
 }
 
 /// `UID:GID`, or `UID:GID:USER:GROUP`.

@@ -12,15 +12,23 @@ use crate::output::progress_line::ProgressLine;
 /// Shows how many bytes were sent.
 pub struct LoadProgress {
     line: ProgressLine,
+    /// What stands before each line: the engine's name, where there are several.
+    prefix: String,
     /// Whether everything was sent, and only the engine is still at work.
     is_sent: AtomicBool,
 }
 
 impl LoadProgress {
-    /// Shows nothing where `quiet`.
-    pub fn new(quiet: bool) -> Self {
+    /// Shows nothing where `quiet`. `node` is the engine's name, if there are several at once; then there
+    /// is no bar.
+    pub fn new(quiet: bool, node: Option<&str>) -> Self {
+        const COUNT: &str = "{decimal_bytes} of {decimal_total_bytes}";
         Self {
-            line: ProgressLine::new(quiet, "{decimal_bytes} of {decimal_total_bytes}"),
+            line: match node {
+                None => ProgressLine::new(quiet, COUNT),
+                Some(_) => ProgressLine::without_bar(quiet),
+            },
+            prefix: node.map(prefix).unwrap_or_default(),
             is_sent: AtomicBool::new(false),
         }
     }
@@ -37,14 +45,16 @@ impl Observer for LoadProgress {
         self.line.bar().set_length(bytes);
         self.is_sent.store(false, Ordering::Relaxed);
         self.line.log(format_args!(
-            "{layers} of {of} layers are sent, {}",
+            "{}{layers} of {of} layers are sent, {}",
+            self.prefix,
             DecimalBytes(bytes)
         ));
     }
 
     fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
         let text = format!(
-            "layer {} of {of}: {}, {}",
+            "{}layer {} of {of}: {}, {}",
+            self.prefix,
             index + 1,
             layer.describe(),
             DecimalBytes(size)
@@ -61,26 +71,33 @@ impl Observer for LoadProgress {
     }
 
     fn warning(&self, text: &str) {
-        self.line.note(format_args!("warning: {text}"));
+        self.line
+            .note(format_args!("warning: {}{text}", self.prefix));
     }
 
     fn again(&self) {
-        self.line
-            .note("the engine lacks a layer that it seemed to have: all are sent");
+        self.line.note(format_args!(
+            "{}the engine lacks a layer that it seemed to have: all are sent",
+            self.prefix
+        ));
     }
 }
 
-/// Prints the image's names, and what was sent: `12 layers present, 2 sent, 3.1 MB of 1.6 GB`.
-pub fn print_summary(repo_tags: &[String], loaded: &Loaded) {
-    for tag in repo_tags {
-        say!("{tag}");
-    }
+fn prefix(node: &str) -> String {
+    format!("{node}: ")
+}
+
+/// Prints what was sent: `12 layers present, 2 sent, 3.1 MB of 1.6 GB, 3.2 MB on the wire`. `node` is the
+/// engine's name, if there are several.
+pub fn print_summary(node: Option<&str>, loaded: &Loaded) {
     let present = loaded.layers - loaded.sent;
     say!(
-        "{present} layer{} present, {} sent, {} of {}",
+        "{}{present} layer{} present, {} sent, {} of {}, {} on the wire",
+        node.map(prefix).unwrap_or_default(),
         if present == 1 { "" } else { "s" },
         loaded.sent,
         DecimalBytes(loaded.sent_bytes),
         DecimalBytes(loaded.bytes),
+        DecimalBytes(loaded.archive_bytes),
     );
 }

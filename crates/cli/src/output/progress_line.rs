@@ -46,6 +46,14 @@ impl ProgressLine {
         Self { bar, target }
     }
 
+    /// Lines of a log, also on a terminal: several at once would share its last line.
+    pub fn without_bar(quiet: bool) -> Self {
+        Self {
+            bar: ProgressBar::hidden(),
+            target: if quiet { Target::Nothing } else { Target::Log },
+        }
+    }
+
     /// The bar.
     pub fn bar(&self) -> &ProgressBar {
         &self.bar

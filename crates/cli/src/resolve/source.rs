@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
-use engine::{Choice, Engine};
+use engine::{Choice, Surroundings};
 use image::base::open_layout;
 use image::base::{BaseImage, BlobStore};
 use oci::reference::split_tag;
@@ -186,7 +186,7 @@ fn of_registry(
 
 /// An image in the engine that `load` finds.
 fn of_engine(name: &str, platform: &Platform) -> Result<BaseImage> {
-    let engine = Engine::find(Choice::Any)?;
+    let engine = Surroundings::of_process().find(Choice::Any)?;
     let file = engine.save(name)?;
     let mut image = BaseImage::open_unlinked(file, &format!("docker-daemon:{name}"), platform)?;
     image.warnings.extend(engine.warning().map(str::to_owned));

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-use engine::{Choice, Engine, Error, Search};
+use engine::{Choice, Engine, Error, Surroundings};
 use tempfile::TempDir;
 
 use crate::load::load;
@@ -50,14 +50,13 @@ impl Ctr {
     fn find(&self) -> Result<Engine, Error> {
         let socket = OsString::from(self.socket());
         let environment = |name: &str| (name == "CONTAINERD_ADDRESS").then(|| socket.clone());
-        let search = Search {
-            choice: Choice::Any,
+        let surroundings = Surroundings {
             environment: &environment,
             usual: vec![PathBuf::from("/there/is/none.sock")],
             ctr: self.directory.path().join("ctr").into(),
             timeouts: TIMEOUTS,
         };
-        search.run()
+        surroundings.find(Choice::Any)
     }
 
     fn log(&self) -> Vec<String> {

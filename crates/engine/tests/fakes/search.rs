@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use engine::{Choice, Engine, Error, Search, Timeouts};
+use engine::{Choice, Engine, Error, Surroundings, Timeouts};
 use oci::Digest;
 use serde_json::json;
 use tempfile::TempDir;
@@ -27,14 +27,13 @@ fn find(variables: &[(&str, &str)], usual: &[&Docker], choice: Choice) -> Result
         let found = variables.iter().find(|(variable, _)| *variable == name);
         found.map(|(_, value)| OsString::from(value))
     };
-    let search = Search {
-        choice,
+    let surroundings = Surroundings {
         environment: &environment,
         usual: usual.iter().map(|docker| docker.socket()).collect(),
         ctr: PathBuf::from("/there/is/no/ctr").into(),
         timeouts: TIMEOUTS,
     };
-    search.run()
+    surroundings.find(choice)
 }
 
 /// The engine that `DOCKER_HOST` names.
