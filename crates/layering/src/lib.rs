@@ -14,6 +14,7 @@ mod dag;
 mod derivation_name;
 mod diff;
 mod dot;
+mod fleet;
 mod history;
 mod merge;
 mod order;
@@ -35,6 +36,10 @@ pub use closure::{Closure, ClosureError};
 pub use cost::{Compared, Cost, Costs, compare};
 pub use diff::{Diff, LayerChange, PathChange, Pull};
 pub use dot::dot;
+pub use fleet::{
+    Fleet, FleetCosts, FleetError, FleetImage, FleetPlan, ParseFleetPlanError, plan_each,
+    plan_fleet,
+};
 pub use history::History;
 pub use pattern::{LayerPattern, ParsePatternError};
 pub use pipeline::{Pipeline, PipelineError, Problem};

@@ -15,7 +15,7 @@ pub(crate) struct Group {
     pub(crate) size: u64,
     /// What it changes with.
     pub(crate) derivations: DerivationSet,
-    odds: u64,
+    pub(crate) odds: u64,
     /// Of a change from one release to the next.
     pub(crate) chance: f64,
 }
@@ -36,7 +36,7 @@ impl Group {
         }
     }
 
-    fn join(&mut self, risks: &Risks, other: Self) {
+    pub(crate) fn join(&mut self, risks: &Risks, other: Self) {
         self.odds += risks.odds_of_new(&self.derivations, &other.derivations);
         self.chance = chance(self.odds);
         self.derivations.add(&other.derivations);

@@ -169,6 +169,17 @@ pub struct PlanArgs {
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
+    /// Plan several images together, so that what they share is in the same layers: results of
+    /// streamLayeredImage, NAME=PATH[,PATH…] for an image of store paths, and files with
+    /// {"images": {NAME: {"roots": […]}}} or {"images": {NAME: {"graph": […]}}}.
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "IMAGE",
+        conflicts_with_all = ["paths", "closure", "conf", "compare"],
+        help_heading = "Closure"
+    )]
+    pub fleet: Vec<String>,
     /// How to print the plan.
     #[arg(long, value_enum, default_value_t = PlanFormat::Table, help_heading = "Output")]
     pub format: PlanFormat,

@@ -196,7 +196,7 @@ pub struct LayerArgs {
     /// The previous image: a plan from `plan --format json`, an image's archive, oci:DIR[:TAG],
     /// docker://REF or docker-daemon:NAME[:TAG]. Unchanged layers keep their place.
     #[arg(long, value_name = "PLAN|IMAGE")]
-    pub previous: Option<PlanSource>,
+    pub previous: Vec<PlanSource>,
     /// Put the store paths whose names match (`glibc-*`), or their closure (`closure:python3-*`),
     /// into a layer of their own. Repeatable, the lowest layer first.
     #[arg(long = "layer", value_name = "PATTERN")]

@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod exit;
+pub mod fleet_table;
 pub mod learned;
 pub mod load_progress;
 pub mod oci_output;

@@ -103,7 +103,7 @@ fn names(plan: &Plan, layer: &PlannedLayer, first: usize) -> String {
 }
 
 /// `2.5 %`, `31 %`.
-fn per_cent(per_mille: u16) -> String {
+pub(super) fn per_cent(per_mille: u16) -> String {
     match per_mille {
         0..100 => format!("{}.{} %", per_mille / 10, per_mille % 10),
         _ => format!("{} %", (per_mille + 5) / 10),
@@ -122,7 +122,7 @@ fn bar_of(size: u64, largest: u64, columns: usize) -> String {
 }
 
 /// The text, cut with `…` where it is longer.
-fn shortened(text: &str, most: usize) -> String {
+pub(super) fn shortened(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
     }

@@ -6,6 +6,8 @@ pub mod base;
 pub mod carried_plan;
 pub mod closure;
 pub mod config_values;
+pub mod fleet;
+pub mod fleet_image;
 pub mod image;
 pub mod image_config;
 pub mod image_name;

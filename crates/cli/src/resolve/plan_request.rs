@@ -29,8 +29,8 @@ pub struct LayerSettings {
     pub strategy: String,
     /// Maximum number of layers of the whole image.
     pub max_layers: usize,
-    /// The previous image or its plan.
-    pub previous: Option<PlanSource>,
+    /// The previous image or its plan; of a fleet, there may be several.
+    pub previous: Vec<PlanSource>,
     /// Paths that have a layer of their own.
     pub own: Vec<LayerPattern>,
     /// Minimum size of a layer, in bytes.
@@ -45,7 +45,12 @@ impl LayerSettings {
     ///
     /// One of them does not exist or cannot be read.
     pub fn resolve(&self, registry: &RegistrySettings, platform: &Platform) -> Result<LayerRules> {
-        let previous = self.previous.as_ref().map(|source| {
+        if self.previous.len() > 1 {
+            let usage =
+                "--previous names the one image or plan that came before; only a fleet has several";
+            return Err(UsageError(usage.to_owned()).into());
+        }
+        let previous = self.previous.first().map(|source| {
             let plan = source.open(registry, platform);
             plan.context("--previous")
         });

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
-use layering::Plan;
+use layering::{FleetPlan, Plan};
 use oci::{Platform, ReferenceError};
+use serde_json::Value;
 
 use crate::input;
 use crate::resolve::carried_plan;
+use crate::resolve::fleet_image;
 use crate::resolve::registry_client::RegistrySettings;
 use crate::resolve::source::ImageSource;
 
@@ -71,6 +73,48 @@ impl PlanSource {
             image => carried_plan::of_image(&image.open(registry, platform)?).with_context(context),
         }
     }
+}
+
+/// What was before a fleet: `NAME=PLAN|IMAGE` for one image, or the plan of a whole fleet. An image
+/// without a name is known by its text.
+///
+/// # Errors
+///
+/// One of them is not there, or is neither a plan nor an image that carries one.
+pub fn open_fleet(
+    sources: &[PlanSource],
+    registry: &RegistrySettings,
+    platform: &Platform,
+) -> Result<FleetPlan> {
+    let mut fleet = FleetPlan::default();
+    for source in sources {
+        let (name, source) = match fleet_image::named(&source.text) {
+            Some((name, text)) => (name, &text.parse()?),
+            None => (source.text.as_str(), source),
+        };
+        if let ImageSource::File(file) = &source.image
+            && is_plan(file)?
+        {
+            let text = String::from_utf8(input::read_input(file)?);
+            let text = text
+                .context("it is not UTF-8 text")
+                .with_context(|| source.text.clone())?;
+            let value: Value = serde_json::from_str(&text)
+                .with_context(|| format!("{}: it is not JSON", source.text))?;
+            if FleetPlan::is_form_of(&value) {
+                let plan = FleetPlan::from_value(value).with_context(|| source.text.clone())?;
+                fleet.images.extend(plan.images);
+                fleet.history = fleet.history.or(plan.history);
+            } else {
+                let plan = Plan::from_value(value).with_context(|| source.text.clone())?;
+                fleet.images.insert(name.to_owned(), plan);
+            }
+            continue;
+        }
+        let plan = source.open(registry, platform)?;
+        fleet.images.insert(name.to_owned(), plan);
+    }
+    Ok(fleet)
 }
 
 /// Plans are JSON, which images are not. Standard input is a plan.

@@ -1,6 +1,7 @@
 //! `plan`: shows which store paths go into which layer.
 
 mod compare;
+mod fleet;
 mod page;
 
 use std::io::Write as _;
@@ -12,6 +13,7 @@ use crate::output::console::{self, say};
 use crate::output::output_file::OutputFile;
 use crate::output::plan_table;
 use crate::output::shown;
+use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::plan::Planned;
 use crate::resolve::store::Store;
 
@@ -23,18 +25,10 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     if let Some(warning) = settings.store.warning(&store) {
         say!("warning: {warning}");
     }
-    let planned = Planned::new(&settings, &store)?;
-    let plan = &planned.plan;
-    let text = if args.compare {
-        compare::table(&planned)?
+    let text = if args.fleet.is_empty() {
+        text(args, &settings, &store)?
     } else {
-        match args.format {
-            PlanFormat::Table => plan_table::table(plan, args.output.is_none()),
-            PlanFormat::Json => shown::json(&serde_json::to_string_pretty(plan)?) + "\n",
-            PlanFormat::Layers => serde_json::to_string_pretty(&plan.to_layers_json())? + "\n",
-            PlanFormat::Dot => shown::lines(&layering::dot(&planned.closure.closure, plan)),
-            PlanFormat::Html => page::page(plan, &planned.title())?,
-        }
+        fleet::text(args, &settings, &store)?
     };
     match &args.output {
         Some(path) => {
@@ -47,4 +41,19 @@ pub fn run(args: &PlanArgs) -> Result<()> {
         }
         None => console::print(text),
     }
+}
+
+fn text(args: &PlanArgs, settings: &ImageSettings, store: &Store) -> Result<String> {
+    let planned = Planned::new(settings, store)?;
+    let plan = &planned.plan;
+    if args.compare {
+        return compare::table(&planned);
+    }
+    Ok(match args.format {
+        PlanFormat::Table => plan_table::table(plan, args.output.is_none()),
+        PlanFormat::Json => shown::json(&serde_json::to_string_pretty(plan)?) + "\n",
+        PlanFormat::Layers => serde_json::to_string_pretty(&plan.to_layers_json())? + "\n",
+        PlanFormat::Dot => shown::lines(&layering::dot(&planned.closure.closure, plan)),
+        PlanFormat::Html => page::page(plan, &planned.title())?,
+    })
 }
