@@ -2,13 +2,15 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::Ipv6Addr;
 use std::path::PathBuf;
 
-use net::SocketAddress;
+use net::{Endpoint, Port};
 
-use crate::docker_context::{Configuration, DEFAULT};
+use crate::choice::Choice;
+use crate::docker_context::{Configuration, DEFAULT, Tls};
 use crate::error::Error;
+use crate::ssh_address::SshAddress;
 
 /// Docker's socket.
 const DOCKER: &str = "/var/run/docker.sock";
@@ -16,11 +18,32 @@ const DOCKER: &str = "/var/run/docker.sock";
 /// Docker's port where an address has none.
 const PORT: u16 = 2375;
 
+/// Docker's port for TLS, in the same case.
+const TLS_PORT: u16 = 2376;
+
+/// Where an engine listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// A unix socket.
+    Unix(PathBuf),
+    /// A port.
+    Port {
+        /// A name, or an address: one of IPv6 stands in brackets.
+        host: String,
+        /// Its number.
+        port: u16,
+        /// How it is spoken to with TLS, if it is.
+        tls: Option<Tls>,
+    },
+    /// A host that `ssh` reaches.
+    Ssh(SshAddress),
+}
+
 /// A place to look for an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
     /// The place.
-    pub address: SocketAddress,
+    pub address: Address,
     /// Who names it.
     pub source: Source,
 }
@@ -38,6 +61,56 @@ pub enum Source {
     Usual,
 }
 
+impl Address {
+    /// The endpoint of an address that is not behind ssh.
+    ///
+    /// # Errors
+    ///
+    /// A file with certificates cannot be used.
+    pub fn endpoint(
+        &self,
+        env: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Endpoint>, net::Error> {
+        Ok(match self {
+            Self::Unix(path) => Some(Endpoint::Unix(path.clone())),
+            Self::Port { host, port, tls } => {
+                let tls = tls
+                    .as_ref()
+                    .map(|tls| net::client_tls(env, &tls.directory, tls.is_verified));
+                Some(Endpoint::Port(Port {
+                    host: host.clone(),
+                    port: *port,
+                    tls: tls.transpose()?,
+                }))
+            }
+            Self::Ssh(_) => None,
+        })
+    }
+
+    /// What is to be known of it: that others on the way can read and change what is sent.
+    pub fn warning(&self) -> Option<String> {
+        match self {
+            Self::Port {
+                host, tls: None, ..
+            } if !net::is_loopback(host) => Some(format!(
+                "{self} is not encrypted: whoever is on the way can read and change what is sent; use TLS \
+                 (DOCKER_TLS_VERIFY, DOCKER_CERT_PATH) or ssh://"
+            )),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Port { host, port, .. } => write!(f, "tcp://{host}:{port}"),
+            Self::Ssh(address) => address.fmt(f),
+        }
+    }
+}
+
 /// The place that an environment variable names.
 ///
 /// # Errors
@@ -50,20 +123,17 @@ pub fn of_variable(
     let Some(text) = env(variable).filter(|text| !text.is_empty()) else {
         return Ok(None);
     };
-    let text = text.to_string_lossy().into_owned();
-    let is_set = |name| env(name).is_some_and(|text| !text.is_empty());
-    let is_docker = variable == "DOCKER_HOST";
-    let is_tls = is_docker && (is_set("DOCKER_TLS_VERIFY") || is_set("DOCKER_TLS"));
-    let address = parse(&text, is_tls).map_err(|why| Error::Address {
+    let text = text.to_string_lossy();
+    let (engine, tls) = match variable {
+        "DOCKER_HOST" => (Choice::Docker, Configuration::new(&env).tls(&env)),
+        _ => (Choice::Podman, None),
+    };
+    let mut address = parse(&text, tls).map_err(|why| Error::Address {
         variable,
-        advice: if is_docker {
-            why.advice("docker")
-        } else {
-            why.advice("podman --remote")
-        },
-        why: why.text,
         text: without_password(&text),
+        why,
     })?;
+    ask_for(&mut address, engine);
     let source = Source::Variable(variable);
     Ok(Some(Candidate { address, source }))
 }
@@ -74,19 +144,18 @@ pub fn of_variable(
 ///
 /// Its address is not supported.
 pub fn of_text(env: impl Fn(&str) -> Option<OsString>, text: &str) -> Result<Candidate, Error> {
-    let is_set = |name| env(name).is_some_and(|text| !text.is_empty());
-    let is_tls = is_set("DOCKER_TLS_VERIFY") || is_set("DOCKER_TLS");
-    let address = parse(text, is_tls).map_err(|why| Error::Address {
+    let tls = Configuration::new(&env).tls(&env);
+    let address = parse(text, tls).map_err(|why| Error::Address {
         variable: "--to",
-        advice: why.advice("docker"),
-        why: why.text,
         text: without_password(text),
+        why,
     })?;
     let source = Source::User;
     Ok(Candidate { address, source })
 }
 
-/// The place of a docker context, which `named_by` names: a variable, or docker's configuration.
+/// The place of a docker context, which `named_by` names: a variable, an option, or docker's
+/// configuration.
 ///
 /// # Errors
 ///
@@ -103,19 +172,25 @@ pub fn of_context(
     };
     let source = Source::Context(name.to_owned());
     if name == DEFAULT {
-        let address = SocketAddress::Unix(DOCKER.into());
+        let address = Address::Unix(DOCKER.into());
         return Ok(Candidate { address, source });
     }
     let endpoint = configuration.endpoint(name).map_err(error)?;
-    let address = parse(&endpoint.host, endpoint.is_tls).map_err(|why| {
-        let advice = why.advice(&format!("docker --context {name}"));
-        error(format!(
-            "it is at {}: {}{advice}",
-            without_password(&endpoint.host),
-            why.text
-        ))
+    let mut address = parse(&endpoint.host, endpoint.tls).map_err(|why| {
+        let host = without_password(&endpoint.host);
+        error(format!("it is at {host}: {why}"))
     })?;
+    ask_for(&mut address, Choice::Docker);
     Ok(Candidate { address, source })
+}
+
+/// Says which engine is meant behind ssh, where the address itself does not.
+fn ask_for(address: &mut Address, engine: Choice) {
+    if let Address::Ssh(address) = address
+        && address.choice == Choice::Any
+    {
+        address.choice = engine;
+    }
 }
 
 /// The sockets that Docker and podman usually have, root's and the user's.
@@ -131,82 +206,50 @@ pub fn usual(env: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
     sockets.into_iter().flatten().collect()
 }
 
-/// Why an address is not supported.
-#[derive(Debug, PartialEq, Eq)]
-struct Unsupported {
-    text: &'static str,
-    /// Whether it may well be an engine's, which its own client speaks to.
-    is_elsewhere: bool,
-}
-
-impl Unsupported {
-    /// What to do: `client` is the engine's client for it.
-    fn advice(&self, client: &str) -> String {
-        if self.is_elsewhere {
-            format!("; send the image with `stream-layered stream … | {client} load`")
-        } else {
-            String::new()
-        }
-    }
-}
-
-/// Reads `unix:///path` and `tcp://127.0.0.1:2375`, and, as docker does, what is left out of them.
-/// Other machines are refused: plain HTTP would let everybody on the way control the engine.
-fn parse(text: &str, is_tls: bool) -> Result<SocketAddress, Unsupported> {
-    let wrong = |text| Unsupported {
-        text,
-        is_elsewhere: false,
-    };
-    let elsewhere = |text| Unsupported {
-        text,
-        is_elsewhere: true,
-    };
+/// Reads `unix:///path`, `tcp://host:2375` and `ssh://host`, and, as docker does, what is left out of them.
+/// The error says what is wrong.
+fn parse(text: &str, tls: Option<Tls>) -> Result<Address, &'static str> {
     let text = text.trim();
     if text.is_empty() || text == "unix://" {
-        return Ok(SocketAddress::Unix(DOCKER.into()));
+        return Ok(Address::Unix(DOCKER.into()));
     }
     if let Some(path) = text.strip_prefix("unix://") {
         if !path.starts_with('/') {
-            return Err(wrong("a socket's path starts with /"));
+            return Err("a socket's path starts with /");
         }
-        return Ok(SocketAddress::Unix(path.into()));
+        return Ok(Address::Unix(path.into()));
+    }
+    if let Some(address) = SshAddress::parse(text) {
+        return address.map(Address::Ssh);
     }
     let host = match text.split_once("://") {
         Some(("tcp" | "http", host)) => host,
-        Some(("ssh", _)) => return Err(elsewhere("engines behind ssh are not supported")),
-        Some(("https", _)) => return Err(elsewhere("engines behind TLS are not supported")),
         None if !text.contains('/') => text,
-        _ => {
-            return Err(wrong(
-                "unix:///path/of/socket or tcp://127.0.0.1:PORT was expected",
-            ));
-        }
+        _ => return Err("use unix:///path/of/socket, tcp://host:port or ssh://[user@]host[:port]"),
     };
-    if is_tls {
-        return Err(elsewhere("engines behind TLS are not supported"));
-    }
+    let default_port = if tls.is_some() { TLS_PORT } else { PORT };
     let host = host.trim_end_matches('/');
     let (name, port) = match host.rsplit_once(':') {
         // An IPv6 address alone, in its brackets.
-        Some((_, rest)) if rest.ends_with(']') => (host, PORT),
-        Some((name, port)) => (
-            name,
-            port.parse()
-                .map_err(|_| wrong("its port is not a number"))?,
-        ),
-        None => (host, PORT),
+        Some((_, rest)) if rest.ends_with(']') => (host, default_port),
+        Some((name, port)) => (name, port.parse().map_err(|_| "its port is not a number")?),
+        None => (host, default_port),
     };
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    let ip = match name {
-        "localhost" | "" => IpAddr::from([127, 0, 0, 1]),
-        _ => name
-            .parse()
-            .map_err(|_| elsewhere("only engines on this machine are supported"))?,
+    let host = if name.is_empty() { "127.0.0.1" } else { name };
+    let inside = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match inside {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => host
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
     };
-    if !ip.is_loopback() {
-        return Err(elsewhere("only engines on this machine are supported"));
+    if !is_host {
+        return Err("it names no host; an IPv6 address stands in [ ]");
     }
-    Ok(SocketAddress::Tcp(SocketAddr::new(ip, port)))
+    let host = host.to_owned();
+    Ok(Address::Port { host, port, tls })
 }
 
 /// An address without what stands between `user:` and `@`.
@@ -238,48 +281,60 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let tcp = |text: &str| Ok(SocketAddress::Tcp(text.parse().unwrap()));
-        let unix = |path: &str| Ok(SocketAddress::Unix(path.into()));
+        let tcp = |host: &str, port| {
+            Ok(Address::Port {
+                host: host.to_owned(),
+                port,
+                tls: None,
+            })
+        };
+        let unix = |path: &str| Ok(Address::Unix(path.into()));
         for (text, address) in [
             ("unix:///a/b.sock", unix("/a/b.sock")),
             ("unix://", unix("/var/run/docker.sock")),
             (" ", unix("/var/run/docker.sock")),
-            ("tcp://127.0.0.1:2375", tcp("127.0.0.1:2375")),
-            ("tcp://localhost:2375/", tcp("127.0.0.1:2375")),
-            ("tcp://localhost", tcp("127.0.0.1:2375")),
-            ("tcp://", tcp("127.0.0.1:2375")),
-            ("127.0.0.1:9", tcp("127.0.0.1:9")),
-            (":9", tcp("127.0.0.1:9")),
-            ("tcp://[::1]:1", tcp("[::1]:1")),
-            ("tcp://[::1]", tcp("[::1]:2375")),
+            ("tcp://127.0.0.1:2375", tcp("127.0.0.1", 2375)),
+            ("tcp://localhost:9/", tcp("localhost", 9)),
+            ("tcp://example.org", tcp("example.org", 2375)),
+            ("tcp://", tcp("127.0.0.1", 2375)),
+            ("127.0.0.1:9", tcp("127.0.0.1", 9)),
+            (":9", tcp("127.0.0.1", 9)),
+            ("tcp://[::1]:1", tcp("[::1]", 1)),
+            ("tcp://[::1]", tcp("[::1]", 2375)),
         ] {
-            assert_eq!(parse(text, false), address, "{text}");
+            assert_eq!(parse(text, None), address, "{text}");
         }
         for bad in [
             "unix://relative",
             "tcp://127.0.0.1:port",
             "tcp://127.0.0.1:9/path",
+            "tcp://me@there:9",
+            "tcp://::1:9",
             "npipe:////./pipe/x",
+            "https://127.0.0.1:2376",
             "fd://",
             "/path",
+            "ssh://me:secret@there",
         ] {
-            assert!(!parse(bad, false).unwrap_err().is_elsewhere, "{bad}");
+            assert!(parse(bad, None).is_err(), "{bad}");
         }
-        for elsewhere in [
-            "tcp://192.0.2.1:2375",
-            "tcp://example.org:2375",
-            "https://127.0.0.1:2376",
-            "ssh://me@there",
-        ] {
-            let error = parse(elsewhere, false).unwrap_err();
-            assert!(error.is_elsewhere, "{elsewhere}");
-        }
+        let tls = Tls {
+            directory: "/c".into(),
+            is_verified: true,
+        };
+        let at = |text| parse(text, Some(tls.clone())).unwrap();
+        assert_eq!(at("unix:///a"), unix("/a").unwrap(), "TLS is for ports");
+        let encrypted = at("tcp://example.org");
+        assert_eq!(encrypted.to_string(), "tcp://example.org:2376");
+        assert_eq!(encrypted.warning(), None);
+        let warning = |text| parse(text, None).unwrap().warning();
         assert!(
-            parse("tcp://127.0.0.1:2376", true)
-                .unwrap_err()
-                .is_elsewhere
+            warning("tcp://example.org")
+                .unwrap()
+                .contains("not encrypted")
         );
-        assert_eq!(parse("unix:///a", true), unix("/a"), "TLS is for ports");
+        assert_eq!(warning("tcp://127.0.0.1"), None);
+        assert_eq!(warning("tcp://[::1]"), None);
     }
 
     #[test]

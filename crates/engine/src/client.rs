@@ -3,7 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read};
 use std::time::Duration;
 
-use net::{LocalSocket, SocketAddress};
+use net::{Channel, Endpoint};
 use serde_json::Value;
 use ureq::http::{Response, StatusCode};
 use ureq::{Body, SendBody};
@@ -15,29 +15,24 @@ use crate::timeouts::Timeouts;
 /// Longest answer that is read, in bytes: the list of some hundred thousand images.
 const MAX_ANSWER: u64 = 256 << 20;
 
-/// The URL's host, for the request's form alone: where to connect is known.
-const HOST: &str = "http://127.0.0.1";
-
 /// A client of one engine.
 pub struct Client {
-    address: SocketAddress,
-    requests: LocalSocket,
+    requests: Channel,
     /// For archives, before and after which an engine may be silent for long.
-    loads: LocalSocket,
+    loads: Channel,
     timeouts: Timeouts,
     /// The engine's name in errors.
     pub engine: String,
 }
 
 impl Client {
-    /// A client for the engine at this address. Nothing is sent yet.
-    pub fn new(address: &SocketAddress, timeouts: Timeouts) -> Self {
+    /// A client for the engine at this place. Nothing is sent yet.
+    pub fn new(endpoint: &Endpoint, timeouts: Timeouts) -> Self {
         Self {
-            requests: LocalSocket::new(address, timeouts.request),
-            loads: LocalSocket::new(address, timeouts.load),
+            requests: Channel::new(endpoint, timeouts.request),
+            loads: Channel::new(endpoint, timeouts.load),
             timeouts,
-            engine: format!("the engine at {address}"),
-            address: address.clone(),
+            engine: format!("the engine at {endpoint}"),
         }
     }
 
@@ -47,8 +42,13 @@ impl Client {
     ///
     /// Why nothing answers within that time.
     pub fn is_podman(&self, within: Duration) -> Result<bool, ureq::Error> {
-        let socket = LocalSocket::new(&self.address, within);
-        let answer = socket.agent().get(format!("{HOST}/_ping")).call()?;
+        let ping = self.requests.agent().get(self.requests.url("/_ping"));
+        let config = ping.config();
+        let config = config.timeout_connect(Some(within));
+        let config = config.timeout_per_read(Some(within));
+        let mut answer = config.timeout_per_write(Some(within)).build().call()?;
+        // To its end, so that the connection can be used again.
+        answer.body_mut().read_to_string()?;
         if !answer.status().is_success() {
             return Err(ureq::Error::StatusCode(answer.status().as_u16()));
         }
@@ -66,7 +66,7 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Option<Value>, Error> {
-        let mut request = self.requests.agent().get(format!("{HOST}{path}"));
+        let mut request = self.requests.agent().get(self.requests.url(path));
         for (name, value) in query {
             request = request.query(name, value);
         }
@@ -94,7 +94,7 @@ impl Client {
     ///
     /// The engine cannot be reached, or refuses.
     pub fn post(&self, what: &str, path: &str, query: &[(&str, &str)]) -> Result<(), Error> {
-        let mut request = self.requests.agent().post(format!("{HOST}{path}"));
+        let mut request = self.requests.agent().post(self.requests.url(path));
         for (name, value) in query {
             request = request.query(name, value);
         }
@@ -113,7 +113,7 @@ impl Client {
         let answer = self
             .requests
             .agent()
-            .delete(format!("{HOST}{path}"))
+            .delete(self.requests.url(path))
             .call()
             .map_err(|error| self.connection(what, error, self.timeouts.request))?;
         self.accept(what, answer).map(drop)
@@ -131,7 +131,7 @@ impl Client {
         let answer = self
             .loads
             .agent()
-            .post(format!("{HOST}{path}"))
+            .post(self.loads.url(path))
             .header("Content-Type", "application/x-tar")
             .send(SendBody::from_reader(&mut archive))
             .map_err(|error| self.connection(WHAT, error, within))?;
@@ -160,7 +160,7 @@ impl Client {
         path: &str,
         query: &[(&str, &str)],
     ) -> Result<Option<impl Read + use<>>, Error> {
-        let mut request = self.loads.agent().get(format!("{HOST}{path}"));
+        let mut request = self.loads.agent().get(self.loads.url(path));
         for (name, value) in query {
             request = request.query(name, value);
         }

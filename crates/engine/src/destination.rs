@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::address::without_password;
-use crate::detect::{Choice, Surroundings};
+use crate::choice::Choice;
+use crate::detect::Surroundings;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::ssh_address::SshAddress;
@@ -129,14 +130,12 @@ impl Destination {
             Self::Engine(choice) => surroundings.find(*choice),
             Self::Address(text) => surroundings.at_address(text),
             Self::Context(name) => surroundings.of_context(name),
-            Self::Ssh(_)
-            | Self::Kind(_)
-            | Self::K3d(_)
-            | Self::K3s
-            | Self::Minikube(_)
-            | Self::Ctr(_) => Err(Error::Unsupported {
-                destination: self.to_string(),
-            }),
+            Self::Ssh(address) => surroundings.behind_ssh(address),
+            Self::Kind(_) | Self::K3d(_) | Self::K3s | Self::Minikube(_) | Self::Ctr(_) => {
+                Err(Error::Unsupported {
+                    destination: self.to_string(),
+                })
+            }
         };
         Ok(vec![Node {
             name: self.to_string(),

@@ -5,42 +5,16 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use net::SocketAddress;
-
-use crate::address::{self, Candidate, Source};
-use crate::api::{Api, Store};
-use crate::client::Client;
+use crate::address::{self, Address, Candidate, Source};
+use crate::behind_ssh;
+use crate::choice::Choice;
 use crate::containerd::Containerd;
-use crate::docker;
 use crate::docker_context::Configuration;
 use crate::engine::{Engine, Kind};
-use crate::error::{Error, Tried, no_connection};
+use crate::error::{Error, Tried};
+use crate::identify::{NoAnswer, identify};
+use crate::ssh_address::SshAddress;
 use crate::timeouts::Timeouts;
-
-/// A kind of engine that is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
-    /// The first that is found.
-    Any,
-    /// Docker.
-    Docker,
-    /// podman.
-    Podman,
-    /// containerd by itself.
-    Containerd,
-}
-
-impl Choice {
-    /// Its name.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Any => "container engine",
-            Self::Docker => "docker",
-            Self::Podman => "podman",
-            Self::Containerd => "containerd",
-        }
-    }
-}
 
 /// What engines are found by.
 pub struct Surroundings<'a> {
@@ -50,6 +24,8 @@ pub struct Surroundings<'a> {
     pub usual: Vec<PathBuf>,
     /// containerd's client: a name in `PATH`, or a path.
     pub ctr: OsString,
+    /// `ssh`, likewise.
+    pub ssh: OsString,
     /// The longest waits, in a search and with the engine that it finds.
     pub timeouts: Timeouts,
 }
@@ -62,6 +38,7 @@ impl Surroundings<'_> {
             environment,
             usual: address::usual(environment),
             ctr: "ctr".into(),
+            ssh: "ssh".into(),
             timeouts: Timeouts::default(),
         }
     }
@@ -88,7 +65,7 @@ impl Surroundings<'_> {
                 .map_err(|why| search.failed(vec![why])),
             None => search.first(),
         }?;
-        engine.warning = warning;
+        engine.warning = warning.or(engine.warning);
         Ok(engine)
     }
 
@@ -112,6 +89,15 @@ impl Surroundings<'_> {
         self.open_any(&address::of_context(&docker, name, "--to")?)
     }
 
+    /// The engine behind an address of ssh.
+    ///
+    /// # Errors
+    ///
+    /// `ssh` does not get there, or none answers.
+    pub(crate) fn behind_ssh(&self, address: &SshAddress) -> Result<Engine, Error> {
+        behind_ssh::open(&self.ssh, address, self.timeouts)
+    }
+
     fn open_any(&self, candidate: &Candidate) -> Result<Engine, Error> {
         let search = Search {
             choice: Choice::Any,
@@ -130,8 +116,12 @@ struct Search<'a> {
 impl Search<'_> {
     /// The engine that is named, and no other.
     fn open_named(&self, candidate: &Candidate) -> Result<Engine, Error> {
-        self.open(candidate, self.surroundings.timeouts.named)
-            .map_err(|why| self.failed(vec![why.at(candidate)]))
+        let Surroundings { ssh, timeouts, .. } = self.surroundings;
+        if let Address::Ssh(address) = &candidate.address {
+            return behind_ssh::open(ssh, address, *timeouts);
+        }
+        self.open(candidate, timeouts.named)
+            .map_err(|why| self.failed(vec![at(&why, candidate)]))
     }
 
     /// The engine that is named, in docker's own order of precedence, and a warning. The environment
@@ -183,7 +173,7 @@ impl Search<'_> {
             match self.open(&candidate, self.surroundings.timeouts.search) {
                 Ok(engine) => return Ok(engine),
                 Err(why) => {
-                    tried.push(why.at(&candidate));
+                    tried.push(at(&why, &candidate));
                     if matches!(why, NoAnswer::Silent(_)) {
                         silent.push((tried.len() - 1, candidate));
                     }
@@ -200,7 +190,7 @@ impl Search<'_> {
         for (index, candidate) in silent {
             match self.open(&candidate, self.surroundings.timeouts.named) {
                 Ok(engine) => return Ok(engine),
-                Err(why) => tried[index] = why.at(&candidate),
+                Err(why) => tried[index] = at(&why, &candidate),
             }
         }
         Err(self.failed(tried))
@@ -216,8 +206,9 @@ impl Search<'_> {
         };
         let other = other.map(|name| address::of_variable(self.surroundings.environment, name));
         let other = other.and_then(|candidate| candidate.ok().flatten());
+        let other = other.filter(|candidate| !matches!(candidate.address, Address::Ssh(_)));
         let usual = self.surroundings.usual.iter().map(|path| Candidate {
-            address: SocketAddress::Unix(path.clone()),
+            address: Address::Unix(path.clone()),
             source: Source::Usual,
         });
         other.into_iter().chain(usual).collect()
@@ -242,39 +233,20 @@ impl Search<'_> {
 
     /// Connects, and asks what it is.
     fn open(&self, candidate: &Candidate, within: Duration) -> Result<Engine, NoAnswer> {
-        let address = &candidate.address;
-        let mut client = Client::new(address, self.surroundings.timeouts);
-        let is_podman = client.is_podman(within).map_err(|error| match error {
-            ureq::Error::Timeout(_) => NoAnswer::Silent(within),
-            error => NoAnswer::Other(explain(&error)),
-        })?;
-        let found = if is_podman {
-            Choice::Podman
-        } else {
-            Choice::Docker
-        };
-        let other = |found: Choice| self.choice != Choice::Any && self.choice != found;
-        if other(found) {
+        let endpoint = candidate.address.endpoint(self.surroundings.environment);
+        let endpoint = endpoint.map_err(|error| NoAnswer::Other(error.to_string()))?;
+        let endpoint = endpoint.ok_or_else(|| NoAnswer::Other("is behind ssh".to_owned()))?;
+        let (found, mut api) = identify(&endpoint, within, self.surroundings.timeouts)?;
+        if self.choice != Choice::Any && self.choice != found {
             return Err(NoAnswer::Other(format!("is {}", found.name())));
         }
-        client.engine = match &candidate.source {
-            Source::Context(context) => format!("{} at {address}, context {context}", found.name()),
-            _ => format!("{} at {address}", found.name()),
-        };
-        let store = if is_podman {
-            Store::Podman
-        } else {
-            let info = client
-                .get("cannot ask for its store", "/info", &[])
-                .map_err(|error| NoAnswer::Other(error.to_string()))?
-                .unwrap_or_default();
-            if docker::has_containerd_store(&info) {
-                Store::Containerd
-            } else {
-                Store::Classic
-            }
-        };
-        Ok(Engine::new(Kind::Api(Api { client, store })))
+        if let Source::Context(context) = &candidate.source {
+            let engine = &mut api.client.engine;
+            *engine = format!("{engine}, context {context}");
+        }
+        let mut engine = Engine::new(Kind::Api(api));
+        engine.warning = candidate.address.warning();
+        Ok(engine)
     }
 }
 
@@ -286,41 +258,9 @@ enum Named {
     Containerd,
 }
 
-/// Why there is no engine at a place, in a few words.
-#[derive(Debug, thiserror::Error)]
-enum NoAnswer {
-    #[error("a program listens there, but does not answer within {0:?}")]
-    Silent(Duration),
-    #[error("{0}")]
-    Other(String),
-}
-
-impl NoAnswer {
-    fn at(&self, candidate: &Candidate) -> Tried {
-        Tried {
-            place: candidate.to_string(),
-            why: self.to_string(),
-        }
-    }
-}
-
-fn explain(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(error) => no_connection(error),
-        _ => error.to_string(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io;
-
-    use super::*;
-
-    #[test]
-    fn who_may_not_use_a_socket_is_told_what_to_do() {
-        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let text = explain(&ureq::Error::Io(denied));
-        assert!(text.contains("group") && text.contains("sudo"), "{text}");
+fn at(why: &NoAnswer, candidate: &Candidate) -> Tried {
+    Tried {
+        place: candidate.to_string(),
+        why: why.to_string(),
     }
 }

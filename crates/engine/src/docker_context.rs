@@ -28,8 +28,17 @@ pub(crate) struct Configuration {
 pub(crate) struct Endpoint {
     /// Its address, in the form of `DOCKER_HOST`; empty for Docker's usual socket.
     pub(crate) host: String,
-    /// Whether it is spoken to with TLS, where its address is a port.
-    pub(crate) is_tls: bool,
+    /// How it is spoken to with TLS, where its address is a port.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// TLS with the files that Docker's clients have for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tls {
+    /// Where `ca.pem`, `cert.pem` and `key.pem` are, if they are there.
+    pub(crate) directory: PathBuf,
+    /// Whether the server must show a certificate of the authorities in `ca.pem`.
+    pub(crate) is_verified: bool,
 }
 
 impl Configuration {
@@ -39,6 +48,20 @@ impl Configuration {
         Self {
             directory: path("DOCKER_CONFIG").or_else(|| Some(path("HOME")?.join(".docker"))),
         }
+    }
+
+    /// TLS as the environment says: `DOCKER_TLS_VERIFY`, or `DOCKER_TLS` without a check of the server, and
+    /// `DOCKER_CERT_PATH` instead of the directory of docker's configuration.
+    pub(crate) fn tls(&self, env: impl Fn(&str) -> Option<OsString>) -> Option<Tls> {
+        let value = |name| env(name).filter(|text| !text.is_empty());
+        let is_verified = value("DOCKER_TLS_VERIFY").is_some();
+        (is_verified || value("DOCKER_TLS").is_some()).then(|| Tls {
+            directory: value("DOCKER_CERT_PATH")
+                .map(PathBuf::from)
+                .or_else(|| self.directory.clone())
+                .unwrap_or_default(),
+            is_verified,
+        })
     }
 
     /// The name of the current context, unless it is the default one. A file that cannot be read counts
@@ -91,10 +114,15 @@ impl Configuration {
             _ => return Err(told("its docker endpoint has no `Host`".to_owned())),
         };
         let skips_check = field(docker, "SkipTLSVerify").and_then(Value::as_bool);
-        let keys = contexts.join("tls").join(id.hex()).join("docker");
+        let directory = contexts.join("tls").join(id.hex()).join("docker");
+        let is_verified = skips_check != Some(true);
+        let is_tls = !is_verified || has_files(&directory);
         Ok(Endpoint {
             host,
-            is_tls: skips_check == Some(true) || has_files(&keys),
+            tls: is_tls.then_some(Tls {
+                directory,
+                is_verified,
+            }),
         })
     }
 }
@@ -205,8 +233,7 @@ mod tests {
             (r#"{"Endpoints":{"docker":{"Host":null}}}"#, ""),
         ] {
             let host = host.to_owned();
-            let is_tls = false;
-            assert_eq!(endpoint(text), Ok(Endpoint { host, is_tls }), "{text}");
+            assert_eq!(endpoint(text), Ok(Endpoint { host, tls: None }), "{text}");
         }
         for text in [
             "",
@@ -222,9 +249,10 @@ mod tests {
             assert!(error.contains("meta.json: "), "{error}");
         }
         let tls = r#"{"Endpoints":{"docker":{"Host":"tcp://127.0.0.1:1","SkipTLSVerify":true}}}"#;
-        assert!(endpoint(tls).unwrap().is_tls);
+        let verified = |text| endpoint(text).unwrap().tls.map(|tls| tls.is_verified);
+        assert_eq!(verified(tls), Some(false));
         let plain = tls.replace("true", "false");
-        assert!(!endpoint(&plain).unwrap().is_tls);
+        assert_eq!(verified(&plain), None);
         let keys = directory
             .path()
             .join("contexts/tls")
@@ -232,6 +260,30 @@ mod tests {
             .join("docker");
         fs::create_dir_all(&keys).unwrap();
         fs::write(keys.join("ca.pem"), "").unwrap();
-        assert!(endpoint(&plain).unwrap().is_tls);
+        let directory = keys;
+        let is_verified = true;
+        let expected = Tls {
+            directory,
+            is_verified,
+        };
+        assert_eq!(endpoint(&plain).unwrap().tls, Some(expected));
+    }
+
+    #[test]
+    fn tls_of_the_environment_is_dockers() {
+        let tls = |variables: &'static [(&str, &str)]| {
+            let env = move |name: &str| {
+                let found = variables.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| OsString::from(value))
+            };
+            let tls = Configuration::new(env).tls(env)?;
+            Some((tls.directory.display().to_string(), tls.is_verified))
+        };
+        let at = |directory: &str, is_verified| Some((directory.to_owned(), is_verified));
+        assert_eq!(tls(&[("HOME", "/h"), ("DOCKER_TLS_VERIFY", "")]), None);
+        let home = tls(&[("HOME", "/h"), ("DOCKER_TLS_VERIFY", "1")]);
+        assert_eq!(home, at("/h/.docker", true));
+        let named = tls(&[("DOCKER_TLS", "1"), ("DOCKER_CERT_PATH", "/c")]);
+        assert_eq!(named, at("/c", false));
     }
 }

@@ -1,6 +1,7 @@
 //! An engine of any kind.
 
 use std::fs::File;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use image::{Layer, LayerTable};
@@ -12,6 +13,7 @@ use crate::error::Error;
 use crate::load::{self, Loaded, Options};
 use crate::observer::Observer;
 use crate::save;
+use crate::ssh::Ssh;
 use crate::temporary_name::Owner;
 
 /// An engine that runs.
@@ -19,6 +21,8 @@ pub struct Engine {
     kind: Kind,
     /// See [`warning`](Self::warning).
     pub(crate) warning: Option<String>,
+    /// The connection that leads to it; it ends last.
+    pub(crate) ssh: Option<Arc<Ssh>>,
 }
 
 /// What an engine is spoken to with.
@@ -32,6 +36,7 @@ impl Engine {
         Self {
             kind,
             warning: None,
+            ssh: None,
         }
     }
 
@@ -95,13 +100,16 @@ impl Engine {
         }
     }
 
-    /// Removes what this process has in the engine for the time of a load. For a process that is
-    /// about to be stopped; [`load`](Self::load) itself leaves nothing.
-    pub fn remove_temporary_names(&self) {
+    /// Removes what this process has in the engine for the time of a load, and ends what leads there. For a
+    /// process that is about to be stopped; [`load`](Self::load) itself leaves nothing.
+    pub fn abandon(&self) {
         let own = Owner::this_process();
         match &self.kind {
             Kind::Api(api) => api.remove_names(|owner| *owner == own),
             Kind::Containerd(containerd) => containerd.remove_names(|owner| *owner == own),
+        }
+        if let Some(ssh) = &self.ssh {
+            ssh.end();
         }
     }
 }

@@ -20,17 +20,44 @@ pub enum Error {
         /// Where, and why it is not there.
         tried: Vec<Tried>,
     },
-    /// The environment contains an address that is not supported.
-    #[error("{variable}={text}: {why}{advice}")]
+    /// An address is not supported.
+    #[error("{variable}={text}: {why}")]
     Address {
-        /// The environment's variable.
+        /// The environment's variable, or the option.
         variable: &'static str,
         /// Its value.
         text: String,
-        /// What is wrong with it.
+        /// What is wrong with it, and what to write.
         why: &'static str,
-        /// What to do, if anything helps.
+    },
+    /// Certificates cannot be used.
+    #[error(transparent)]
+    Net(#[from] net::Error),
+    /// There is no directory for the socket of `ssh`.
+    #[error("cannot make a directory for the socket of ssh in XDG_RUNTIME_DIR, TMPDIR or /tmp")]
+    SshSocket(#[source] io::Error),
+    /// `ssh` does not get to the host.
+    #[error("cannot connect: `{command}` says: {said}; {advice}")]
+    Ssh {
+        /// What was run.
+        command: String,
+        /// Its last words.
+        said: String,
+        /// What to do.
         advice: String,
+    },
+    /// There is no engine on the other side of ssh.
+    #[error(
+        "no {wanted} answers at {address} ({}); install or start one there, or log in as somebody who may use it",
+        list(tried)
+    )]
+    NoEngineBehindSsh {
+        /// What was looked for.
+        wanted: &'static str,
+        /// Where.
+        address: String,
+        /// What was run there, and why it does not help.
+        tried: Vec<Tried>,
     },
     /// The destination is not supported yet.
     #[error("{destination} is not supported yet")]

@@ -7,6 +7,8 @@
 
 mod address;
 mod api;
+mod behind_ssh;
+mod choice;
 mod client;
 mod containerd;
 mod ctr;
@@ -16,6 +18,7 @@ mod docker;
 mod docker_context;
 mod engine;
 mod error;
+mod identify;
 mod inspect;
 mod load;
 mod missing_layers;
@@ -24,12 +27,14 @@ mod podman;
 mod probe;
 mod save;
 mod send;
+mod ssh;
 mod ssh_address;
 mod temporary_name;
 mod timeouts;
 
+pub use choice::Choice;
 pub use destination::{Destination, DestinationError, Node};
-pub use detect::{Choice, Surroundings};
+pub use detect::Surroundings;
 pub use engine::Engine;
 pub use error::{Error, Tried};
 pub use load::{Loaded, Options};

@@ -81,7 +81,7 @@ mod tests {
     use std::os::unix::net::UnixListener;
     use std::thread;
 
-    use net::SocketAddress;
+    use net::Endpoint;
 
     use super::*;
     use crate::client::Client;
@@ -109,7 +109,7 @@ mod tests {
             paths
         });
         let engine = Api {
-            client: Client::new(&SocketAddress::Unix(path), Timeouts::default()),
+            client: Client::new(&Endpoint::Unix(path), Timeouts::default()),
             store: Store::Classic,
         };
         let error = save(&engine, "app").unwrap_err();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::detect::Choice;
+use crate::choice::Choice;
 
 /// `ssh://[user@]host[:port][/path]`, as docker and podman have it; `ssh+containerd://…` and so on for one
 /// kind of engine.

@@ -1,9 +1,9 @@
-//! Which certificate authorities are trusted.
+//! Which certificate authorities are trusted, and certificates of this side.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ureq::tls::{Certificate, PemItem, RootCerts, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use crate::Error;
 
@@ -56,6 +56,43 @@ pub fn trusted_certificates(
         certificates.extend(read(&path.display().to_string(), path)?);
     }
     Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// TLS with the files of Docker's clients in a directory: `ca.pem` holds the authorities that the server's
+/// certificate comes from, those of the machine where there is no such file; `cert.pem` and `key.pem` are
+/// the client's own, if they are there. Without `verify`, any server is believed.
+///
+/// # Errors
+///
+/// A file cannot be read, or is not what its name says.
+pub fn client_tls(
+    environment: impl Fn(&str) -> Option<OsString>,
+    directory: &Path,
+    verify: bool,
+) -> Result<TlsConfig, Error> {
+    let file = |name: &str| Some(directory.join(name)).filter(|path| path.exists());
+    let shown = |path: &Path| path.display().to_string();
+    let roots = match file("ca.pem") {
+        Some(path) => RootCerts::new_with_certs(&read(&shown(&path), &path)?),
+        None => trusted_certificates(environment, &[])?,
+    };
+    let own = match (file("cert.pem"), file("key.pem")) {
+        (Some(certificates), Some(key)) => {
+            let chain = read(&shown(&certificates), &certificates)?;
+            let unusable = |why: String| Error::Key {
+                path: key.clone(),
+                why,
+            };
+            let text = files::read(&key, LONGEST).map_err(|error| unusable(error.to_string()))?;
+            let private = PrivateKey::from_pem(&text).map_err(|_| {
+                unusable("it holds no key in PEM form without a passphrase".to_owned())
+            })?;
+            Some(ClientCert::new_with_certs(&chain, private))
+        }
+        _ => None,
+    };
+    let tls = TlsConfig::builder().root_certs(roots).client_cert(own);
+    Ok(tls.disable_verification(!verify).build())
 }
 
 /// A file of authorities.

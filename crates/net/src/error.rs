@@ -1,5 +1,7 @@
 //! Why no connection can be made at all.
 
+use std::path::PathBuf;
+
 /// Settings with which no server can be reached.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -11,6 +13,14 @@ pub enum Error {
     Certificates {
         /// The file, and the variable that names it.
         origin: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file with the key of this side's certificate cannot be used.
+    #[error("cannot use the key {}: {why}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
         /// What is wrong with it.
         why: String,
     },

@@ -1,24 +1,28 @@
 //! HTTP as registries, binary caches and container engines are spoken to: one rule for
 //! certificates, proxies and timeouts, and one for what is tried again.
 //!
-//! [`Agents`] reach servers by their addresses, [`LocalSocket`] reaches a server of this machine
-//! at a unix socket or a port. Requests themselves are `ureq`'s.
+//! [`Agents`] reach servers by their addresses, a [`Channel`] reaches one server at an [`Endpoint`]: a
+//! unix socket, a port, a program. Requests themselves are `ureq`'s.
 
 mod agents;
 mod basic;
 mod certificates;
+mod channel;
+mod endpoint;
 mod error;
-mod local_socket;
 mod loopback;
+mod program;
 mod range;
 mod retry;
 
 pub use agents::{Agents, Settings};
 pub use basic::basic;
-pub use certificates::trusted_certificates;
+pub use certificates::{client_tls, trusted_certificates};
+pub use channel::{Channel, WhileRead};
+pub use endpoint::{Endpoint, Port};
 pub use error::Error;
-pub use local_socket::{LocalSocket, SocketAddress};
 pub use loopback::is_loopback;
+pub use program::{Program, ProgramError};
 pub use range::{ContentRange, content_range};
 pub use retry::{Attempts, Retry, is_passing_status, may_pass, retry_after};
 

@@ -1,7 +1,7 @@
 //! `load`: sends an image to container engines, without the layers that each of them already has.
 
 use std::panic::resume_unwind;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::thread::{self, Builder};
 
 use anyhow::{Context, Error, Result, anyhow};
@@ -34,11 +34,11 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     }
     let engines: Vec<_> = nodes
         .iter()
-        .filter_map(|node| node.engine.as_ref().ok().map(Arc::clone))
+        .filter_map(|node| node.engine.as_ref().ok().map(Arc::downgrade))
         .collect();
     signals::before_stop(move || {
-        for engine in engines {
-            engine.remove_temporary_names();
+        for engine in engines.iter().filter_map(Weak::upgrade) {
+            engine.abandon();
         }
     })?;
     let mut cache = args.cache.settings().open();

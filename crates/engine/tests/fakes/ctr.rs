@@ -54,6 +54,7 @@ impl Ctr {
             environment: &environment,
             usual: vec![PathBuf::from("/there/is/none.sock")],
             ctr: self.directory.path().join("ctr").into(),
+            ssh: "/there/is/no/ssh".into(),
             timeouts: TIMEOUTS,
         };
         surroundings.find(Choice::Any)
@@ -178,6 +179,6 @@ fn names_of_killed_runs_are_removed_and_no_others() {
     };
     load(&engine).0.unwrap();
     assert_eq!(removed(), [&own, &gone].map(String::clone));
-    engine.remove_temporary_names();
+    engine.abandon();
     assert_eq!(removed(), [&own, &gone, &own].map(String::clone));
 }

@@ -223,7 +223,7 @@ fn what_killed_runs_left_is_removed_and_nothing_else() {
     // The image is there by then, and no probe is needed: what is gone goes last.
     let second = removed(&docker).split_off(own.len());
     assert_eq!(second, gone);
-    engine.remove_temporary_names();
+    engine.abandon();
     let third = removed(&docker).split_off(own.len() + second.len());
     assert_eq!(third, own);
 }

@@ -6,3 +6,4 @@ mod ctr;
 mod docker;
 mod load;
 mod search;
+mod ssh;

@@ -31,6 +31,7 @@ fn find(variables: &[(&str, &str)], usual: &[&Docker], choice: Choice) -> Result
         environment: &environment,
         usual: usual.iter().map(|docker| docker.socket()).collect(),
         ctr: PathBuf::from("/there/is/no/ctr").into(),
+        ssh: "/there/is/no/ssh".into(),
         timeouts: TIMEOUTS,
     };
     surroundings.find(choice)
@@ -146,24 +147,28 @@ fn a_context_that_cannot_be_used_is_an_error_that_says_what_to_do() {
         ),
         (
             vec![("DOCKER_CONTEXT", "far")],
-            "docker's context far (DOCKER_CONTEXT): it is at ssh://me@there: engines behind ssh are \
-             not supported; send the image with `stream-layered stream … | docker --context far load`",
+            "docker's context far (DOCKER_CONTEXT): it is at ssh://me@there: ssh takes no password",
         ),
         (
             vec![("DOCKER_CONTEXT", "odd")],
-            "docker's context odd (DOCKER_CONTEXT): it is at npipe:////./x: unix:///path",
+            "docker's context odd (DOCKER_CONTEXT): it is at npipe:////./x: use unix:///path",
         ),
         (
             vec![("DOCKER_HOST", "ssh://me:secret@there")],
-            "DOCKER_HOST=ssh://me@there: engines behind ssh are not supported; send the image with \
-             `stream-layered stream … | docker load`",
+            "DOCKER_HOST=ssh://me@there: ssh takes no password in an address; use a key",
+        ),
+        (
+            vec![("DOCKER_HOST", "ssh://me@there")],
+            "cannot connect: `/there/is/no/ssh -l me there docker system dial-stdio` says: cannot run /there",
         ),
         (
             vec![
                 ("DOCKER_HOST", "tcp://127.0.0.1:2376"),
                 ("DOCKER_TLS_VERIFY", "1"),
+                ("DOCKER_CERT_PATH", "/etc"),
+                ("SSL_CERT_FILE", "/there/is/none.pem"),
             ],
-            "DOCKER_HOST=tcp://127.0.0.1:2376: engines behind TLS are not supported; send",
+            "no container engine answers (DOCKER_HOST=tcp://127.0.0.1:2376: SSL_CERT_FILE=/there/is/none.pem: cannot",
         ),
     ] {
         let variables = [&[config], &variables[..]].concat();

@@ -1,80 +1,84 @@
-//! Servers of this machine, at a unix socket or a port; `ureq` itself reaches no unix sockets.
+//! HTTP to one server whose place is known: a unix socket, a port, a program; `ureq` itself reaches no unix
+//! sockets.
 
-use std::fmt;
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
 use ureq::Agent;
+use ureq::tls::TlsConfig;
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport,
+    Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
 };
 
 use crate::USER_AGENT;
+use crate::endpoint::{Endpoint, Port, Stream};
 
-/// Where a server of this machine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SocketAddress {
-    /// A unix socket.
-    Unix(PathBuf),
-    /// A port.
-    Tcp(SocketAddr),
-}
+/// What stands for the host where there is none.
+const NO_HOST: &str = "http://127.0.0.1";
 
-impl fmt::Display for SocketAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unix(path) => write!(f, "{}", path.display()),
-            Self::Tcp(address) => write!(f, "tcp://{address}"),
-        }
-    }
-}
-
-/// A server of this machine, with a connection for each request.
+/// Requests to one server, without proxies.
 #[derive(Debug)]
-pub struct LocalSocket {
+pub struct Channel {
     agent: Agent,
+    base: String,
     write_closed: Arc<AtomicBool>,
 }
 
-impl LocalSocket {
-    /// A server at this address. A request is given up after `silence` without a byte in either
+impl Channel {
+    /// The server at this place. A request is given up after `silence` without a byte in either
     /// direction. Nothing is sent yet.
-    pub fn new(address: &SocketAddress, silence: Duration) -> Self {
+    pub fn new(endpoint: &Endpoint, silence: Duration) -> Self {
         let write_closed = Arc::new(AtomicBool::new(false));
-        let connector = LocalConnector {
-            address: address.clone(),
+        let connector = EndpointConnector {
+            endpoint: endpoint.clone(),
             write_closed: Arc::clone(&write_closed),
+        };
+        let (base, tls) = match endpoint {
+            Endpoint::Port(Port { host, port, tls }) => {
+                let scheme = if tls.is_some() { "https" } else { "http" };
+                (format!("{scheme}://{host}:{port}"), tls.clone())
+            }
+            Endpoint::Unix(_) | Endpoint::Program(_) => (NO_HOST.to_owned(), None),
+        };
+        // To connect to a socket of this machine costs less than to keep a connection.
+        let kept = match endpoint {
+            Endpoint::Unix(_) => 0,
+            Endpoint::Port(_) | Endpoint::Program(_) => 1,
         };
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
+            .tls_config(tls.unwrap_or_else(|| TlsConfig::builder().build()))
             .max_redirects(0)
             .max_redirects_will_error(false)
-            // Connecting to a socket of this machine costs less than keeping a connection.
-            .max_idle_connections(0)
+            .max_idle_connections(kept)
+            .max_idle_connections_per_host(kept)
+            // Others connect at each request, and may be gone for longer while layers are hashed.
+            .max_idle_age(Duration::from_secs(600))
             .timeout_connect(Some(silence))
             .timeout_per_read(Some(silence))
             .timeout_per_write(Some(silence))
             .user_agent(USER_AGENT)
             .build();
+        let connector = connector.chain(RustlsConnector::default());
         Self {
             agent: Agent::with_parts(config, connector, DefaultResolver::default()),
+            base,
             write_closed,
         }
     }
 
-    /// Makes requests. Their URL's host counts for the `Host` header alone.
+    /// Makes requests, to what [`url`](Self::url) gives.
     pub fn agent(&self) -> &Agent {
         &self.agent
+    }
+
+    /// The URL of a path, which starts with `/`.
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
     }
 
     /// `body` for one request, which ends where the server takes no more of it. A server that
@@ -89,7 +93,7 @@ impl LocalSocket {
     }
 }
 
-/// See [`LocalSocket::while_read`].
+/// See [`Channel::while_read`].
 #[derive(Debug)]
 pub struct WhileRead<'a, R> {
     body: R,
@@ -105,16 +109,16 @@ impl<R: Read> Read for WhileRead<'_, R> {
     }
 }
 
-/// Connects to one address, whatever the URL says.
+/// Connects to one place, whatever the URL says.
 #[derive(Debug)]
-struct LocalConnector {
-    address: SocketAddress,
+struct EndpointConnector {
+    endpoint: Endpoint,
     /// Set when the server takes no more of what it is sent.
     write_closed: Arc<AtomicBool>,
 }
 
-impl Connector for LocalConnector {
-    type Out = LocalTransport;
+impl Connector for EndpointConnector {
+    type Out = EndpointTransport;
 
     fn connect(
         &self,
@@ -122,16 +126,14 @@ impl Connector for LocalConnector {
         _: Option<()>,
     ) -> Result<Option<Self::Out>, ureq::Error> {
         let timeout = details.timeout.not_zero().map(|timeout| *timeout);
-        let stream = match (&self.address, timeout) {
-            (SocketAddress::Unix(path), timeout) => connect_unix(path, timeout).map(Stream::Unix),
-            (SocketAddress::Tcp(address), None) => TcpStream::connect(address).map(Stream::Tcp),
-            (SocketAddress::Tcp(address), Some(timeout)) => {
-                TcpStream::connect_timeout(address, timeout).map(Stream::Tcp)
-            }
+        let stream = match &self.endpoint {
+            Endpoint::Unix(path) => Stream::unix(path, timeout),
+            Endpoint::Port(_) => Stream::tcp(&details.addrs, timeout),
+            Endpoint::Program(program) => Stream::program(program),
         };
         let stream = stream.map_err(|error| timed_out(error, details.timeout))?;
         let config = details.config;
-        Ok(Some(LocalTransport {
+        Ok(Some(EndpointTransport {
             stream,
             buffers: LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size()),
             write_closed: Arc::clone(&self.write_closed),
@@ -139,74 +141,15 @@ impl Connector for LocalConnector {
     }
 }
 
-/// Connects to a unix socket. The kernel makes a client wait where a server accepts nobody and its
-/// queue is full, and knows no time limit for that; so it is asked again and again.
-fn connect_unix(path: &Path, timeout: Option<Duration>) -> io::Result<UnixStream> {
-    let address = SocketAddrUnix::new(path)?;
-    let stream = UnixStream::from(socket(AddressFamily::UNIX, SocketType::STREAM, None)?);
-    rustix::io::fcntl_setfd(&stream, rustix::io::FdFlags::CLOEXEC)?;
-    stream.set_nonblocking(true)?;
-    let start = Instant::now();
-    loop {
-        match connect(&stream, &address) {
-            Ok(()) => break,
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) if timeout.is_none_or(|timeout| start.elapsed() < timeout) => {
-                thread::sleep(Duration::from_millis(20));
-            }
-            Err(Errno::AGAIN) => return Err(io::ErrorKind::TimedOut.into()),
-            Err(error) => return Err(error.into()),
-        }
-    }
-    stream.set_nonblocking(false)?;
-    Ok(stream)
-}
-
+/// A connection.
 #[derive(Debug)]
-enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Stream {
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.set_read_timeout(timeout),
-            Self::Tcp(stream) => stream.set_read_timeout(timeout),
-        }
-    }
-
-    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.set_write_timeout(timeout),
-            Self::Tcp(stream) => stream.set_write_timeout(timeout),
-        }
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Unix(stream) => stream.read(buffer),
-            Self::Tcp(stream) => stream.read(buffer),
-        }
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Self::Unix(stream) => stream.write_all(bytes),
-            Self::Tcp(stream) => stream.write_all(bytes),
-        }
-    }
-}
-
-/// A connection, used for one request.
-#[derive(Debug)]
-struct LocalTransport {
+struct EndpointTransport {
     stream: Stream,
     buffers: LazyBuffers,
     write_closed: Arc<AtomicBool>,
 }
 
-impl Transport for LocalTransport {
+impl Transport for EndpointTransport {
     fn buffers(&mut self) -> &mut dyn Buffers {
         &mut self.buffers
     }
@@ -243,7 +186,7 @@ impl Transport for LocalTransport {
     }
 
     fn is_open(&mut self) -> bool {
-        false
+        !self.write_closed.load(Ordering::Relaxed) && self.stream.is_quiet()
     }
 }
 
@@ -264,15 +207,24 @@ fn timed_out(error: io::Error, timeout: NextTimeout) -> ureq::Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
     use std::os::unix::net::UnixListener;
+    use std::path::Path;
+    use std::thread;
+
+    use crate::Program;
 
     use super::*;
 
     const SILENCE: Duration = Duration::from_millis(50);
 
     fn get(path: &Path) -> Result<String, ureq::Error> {
-        let socket = LocalSocket::new(&SocketAddress::Unix(path.to_owned()), SILENCE);
-        let mut answer = socket.agent().get("http://localhost/").call()?;
+        get_from(&Endpoint::Unix(path.to_owned()))
+    }
+
+    fn get_from(endpoint: &Endpoint) -> Result<String, ureq::Error> {
+        let channel = Channel::new(endpoint, SILENCE);
+        let mut answer = channel.agent().get(channel.url("/")).call()?;
         answer.body_mut().read_to_string()
     }
 
@@ -293,7 +245,7 @@ mod tests {
         rustix::net::listen(&listener, 0).unwrap();
         let mut waiting = Vec::new();
         let error = loop {
-            match connect_unix(&path, Some(SILENCE)) {
+            match Stream::unix(&path, Some(SILENCE)) {
                 Ok(stream) => waiting.push(stream),
                 Err(error) => break error,
             }
@@ -322,5 +274,50 @@ mod tests {
             "{error}"
         );
         drop(server.join());
+    }
+
+    /// The program of a shell's script.
+    fn script(text: &str) -> Endpoint {
+        let words = ["sh", "-c", text].map(Into::into).to_vec();
+        Endpoint::Program(Arc::new(Program::new(words, "a script".to_owned())))
+    }
+
+    #[test]
+    fn a_program_is_a_connection_for_several_requests() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        // It answers each request line, to the end of its input.
+        let text = format!(
+            "echo started >> {}; while read -r word _; do [ \"$word\" = GET ] && \
+             printf 'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok'; done",
+            log.display()
+        );
+        let channel = Channel::new(&script(&text), Duration::from_secs(20));
+        for _ in 0..3 {
+            let mut answer = channel.agent().get(channel.url("/")).call().unwrap();
+            assert_eq!(answer.body_mut().read_to_string().unwrap(), "ok");
+        }
+        assert_eq!(std::fs::read_to_string(log).unwrap(), "started\n");
+    }
+
+    #[test]
+    fn what_a_program_says_when_it_fails_is_the_error() {
+        let error = get_from(&script("echo one >&2; echo two >&2; exit 255")).unwrap_err();
+        let ureq::Error::Io(error) = error else {
+            panic!("{error}");
+        };
+        let error = error.get_ref().unwrap().downcast_ref().unwrap();
+        let expected = crate::ProgramError {
+            code: Some(255),
+            said: "two".to_owned(),
+        };
+        assert_eq!(&expected, error);
+        let words = vec!["/there/is/no/program".into()];
+        let program = Program::new(words, String::new());
+        let error = get_from(&Endpoint::Program(Arc::new(program))).unwrap_err();
+        assert!(
+            error.to_string().contains("cannot run /there/is/no"),
+            "{error}"
+        );
     }
 }
