@@ -2,20 +2,15 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
-use nix_compat::StoreDir;
-use nix_compat::tree::{Contents, Opened, TreeError, Trees as _, Visit};
-use oci::Digest;
 use stores::LocalStore;
 use tempfile::TempDir;
 use test_peers::needs;
 
 use crate::golden;
+use crate::support::binary_cache::{self, Server};
 use crate::support::debian::hello;
 use crate::support::peer;
 use crate::support::program::{fail, stderr, stream_layered, succeed};
@@ -103,43 +98,6 @@ impl Nix {
     }
 }
 
-/// Serves a directory on the loopback device until the process ends.
-fn serve(directory: PathBuf) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let directory = directory.clone();
-            thread::spawn(move || {
-                let mut reader = BufReader::new(&stream);
-                loop {
-                    let mut name = None;
-                    loop {
-                        let mut line = String::new();
-                        match reader.read_line(&mut line) {
-                            Ok(count) if count > 2 => {}
-                            Ok(2) => break,
-                            _ => return,
-                        }
-                        if let Some(rest) = line.strip_prefix("GET /") {
-                            name = rest.split(' ').next().map(str::to_owned);
-                        }
-                    }
-                    let Ok(file) = fs::read(directory.join(name.unwrap_or_default())) else {
-                        let none = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n";
-                        let _ = (&stream).write_all(none.as_bytes());
-                        continue;
-                    };
-                    let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", file.len());
-                    let _ = (&stream).write_all(head.as_bytes());
-                    let _ = (&stream).write_all(&file);
-                }
-            });
-        }
-    });
-    format!("http://{address}")
-}
-
 #[needs(nix)]
 #[test]
 fn images_are_those_of_the_store() {
@@ -151,7 +109,7 @@ fn images_are_those_of_the_store() {
         let url = nix.copy(compression, &settings, hello);
         nix.sign(&url, hello);
         let memory = nix.path(&format!("memory-{compression}"));
-        for url in [url, serve(nix.path(compression))] {
+        for url in [url, Server::start(nix.path(compression)).url] {
             let once = succeed(nix.stream(&url, hello).arg("--no-cache"));
             assert!(once == expected, "{url} {compression}");
             // Digests are taken, and then remembered: nothing is spooled, and needs no room.
@@ -169,7 +127,7 @@ fn images_are_those_of_the_store() {
     let url = format!(
         "file://{},{}",
         nix.path("xz").display(),
-        serve(nix.path("none"))
+        Server::start(nix.path("none")).url
     );
     let mut command = nix.stream(&url, base_name);
     assert!(succeed(command.args(["--no-cache", "--verify", "--jobs", "5"])) == expected);
@@ -329,15 +287,10 @@ fn the_hard_trees_make_the_same_layers() {
     for name in golden::names() {
         let laid_out = golden::lay_out(&name);
         let cache = TempDir::new().unwrap();
-        fs::create_dir(cache.path().join("nar")).unwrap();
-        fs::write(
-            cache.path().join("nix-cache-info"),
-            "StoreDir: /nix/store\n",
-        )
-        .unwrap();
+        binary_cache::create(cache.path());
         let store = LocalStore::below(laid_out.root.path());
         for path in &laid_out.case.store {
-            add(cache.path(), &store, &path.name);
+            binary_cache::add(cache.path(), &store, &path.name);
         }
         // The image's root and base are files beside the configuration, which lie in no cache.
         let mut conf = laid_out.case.conf.clone();
@@ -360,87 +313,5 @@ fn the_hard_trees_make_the_same_layers() {
         succeed(&mut command);
         let expected: Vec<&str> = laid_out.diff_ids();
         assert_eq!(golden::config_of(&archive).1, expected, "{name}");
-    }
-}
-
-/// Adds a store path of a store to a cache, unsigned.
-fn add(cache: &Path, store: &LocalStore, base_name: &str) {
-    let path = StoreDir::default().parse_base_name(base_name).unwrap();
-    let mut sorted = ByBytes::default();
-    store.files().visit(&path, &mut sorted).unwrap();
-    let nar = sorted.nar(path.as_str().len());
-    let hash = Digest::of(&nar);
-    let name = format!("nar/{}.nar", path.hash());
-    fs::write(cache.join(&name), &nar).unwrap();
-    let narinfo = format!(
-        "StorePath: {path}\nURL: {name}\nCompression: none\nNarHash: {hash}\nNarSize: {}\nReferences: \n",
-        nar.len()
-    );
-    fs::write(cache.join(format!("{}.narinfo", path.hash())), narinfo).unwrap();
-}
-
-enum Kept {
-    Directory,
-    File(bool, Vec<u8>),
-    Symlink(Vec<u8>),
-}
-
-/// A tree in the order of a NAR: that of its names' bytes, part by part.
-#[derive(Default)]
-struct ByBytes(std::collections::BTreeMap<Vec<Vec<u8>>, Kept>);
-
-impl ByBytes {
-    fn keep(&mut self, path: &[u8], kept: Kept) {
-        let parts = path.split(|&byte| byte == b'/').map(<[u8]>::to_vec);
-        self.0.insert(parts.collect(), kept);
-    }
-
-    fn nar(&self, root: usize) -> Vec<u8> {
-        let mut nar = nix_compat::nar::Writer::new(Vec::new());
-        for (parts, kept) in &self.0 {
-            let path = parts.join(&b'/');
-            let inside = path.get(root + 1..).unwrap_or_default();
-            match kept {
-                Kept::Directory => nar.directory(inside),
-                Kept::Symlink(target) => nar.symlink(inside, target),
-                Kept::File(executable, bytes) => nar.file(
-                    inside,
-                    *executable,
-                    bytes.len() as u64,
-                    &mut bytes.as_slice(),
-                ),
-            }
-            .unwrap();
-        }
-        nar.finish().unwrap()
-    }
-}
-
-impl Visit for ByBytes {
-    fn directory(&mut self, path: &[u8]) -> Result<(), TreeError> {
-        self.keep(path, Kept::Directory);
-        Ok(())
-    }
-
-    fn file(
-        &mut self,
-        path: &[u8],
-        executable: bool,
-        contents: &mut dyn Contents,
-    ) -> Result<(), TreeError> {
-        let mut bytes = Vec::new();
-        match contents.open()? {
-            Opened::File(mut file) => std::io::Read::read_to_end(&mut file, &mut bytes),
-            Opened::Stream(mut stream) => stream.read_to_end(&mut bytes),
-            _ => panic!("opened otherwise"),
-        }
-        .unwrap();
-        self.keep(path, Kept::File(executable, bytes));
-        Ok(())
-    }
-
-    fn symlink(&mut self, path: &[u8], target: &[u8]) -> Result<(), TreeError> {
-        self.keep(path, Kept::Symlink(target.to_vec()));
-        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod base_images;
 mod binary_caches;
+mod cache_downloads;
 mod closures;
 mod closures_of_nix;
 mod load;

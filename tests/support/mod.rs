@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod archive;
+pub mod binary_cache;
 pub mod debian;
 pub mod engine;
 pub mod idle_proxy;

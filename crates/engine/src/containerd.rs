@@ -71,7 +71,7 @@ impl Containerd {
         &self,
         table: &LayerTable<'_>,
         trees: &dyn Trees,
-        options: Options,
+        options: Options<'_>,
         observer: &dyn Observer,
     ) -> Result<Loaded, Error> {
         if let Some(warning) = self.version.as_deref().and_then(untried) {
@@ -110,7 +110,8 @@ impl Containerd {
     fn load_as(&self, archive: &OciArchive<'_>) -> Result<Loaded, Error> {
         let table = archive.table;
         // What is remembered is believed: if it is wrong, containerd has no such layer.
-        hash_unknown_layers(table, archive.trees, archive.options.jobs)?;
+        let options = archive.options;
+        hash_unknown_layers(table, archive.trees, options.jobs, options.spool)?;
         let present = self.blobs()?;
         let blobs = table.blobs()?;
         let left_out = blobs.iter().map(|blob| present.contains(&blob.digest));

@@ -65,7 +65,7 @@ impl Engine {
         &self,
         table: &LayerTable<'_>,
         trees: &dyn Trees,
-        options: Options,
+        options: Options<'_>,
         observer: &dyn Observer,
     ) -> Result<Loaded, Error> {
         let observer = Counting {

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 
 use image::write::{self, OciOptions, docker_archive, write_oci_archive};
-use image::{BlobWriters, Documents, Layer, LayerTable, hash_doubtful_layers, hash_unknown_layers};
+use image::{
+    BlobWriters, Documents, Layer, LayerTable, Spool, hash_doubtful_layers, hash_unknown_layers,
+};
 use nix_compat::tree::Trees;
 use oci::Digest;
 use oci::reference::{DEFAULT_TAG, split_tag};
@@ -19,12 +21,14 @@ use crate::send::{Archive, send};
 use crate::temporary_name::{Owner, loading_name};
 
 /// How an image is loaded.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
     /// Threads that take digests.
     pub jobs: NonZeroUsize,
     /// Whether layers are hashed once more while they are sent.
     pub verify: bool,
+    /// Where layers are kept that are dear to read, from when they are hashed until they are sent.
+    pub spool: &'a Spool,
 }
 
 /// An image that an engine has now.
@@ -77,7 +81,7 @@ pub(crate) fn load(
     engine: &Api,
     table: &LayerTable<'_>,
     trees: &dyn Trees,
-    options: Options,
+    options: Options<'_>,
     observer: &dyn Observer,
 ) -> Result<Loaded, Error> {
     correcting(table, trees, options, || {
@@ -89,11 +93,11 @@ pub(crate) fn load(
 pub(crate) fn correcting<T>(
     table: &LayerTable<'_>,
     trees: &dyn Trees,
-    options: Options,
+    options: Options<'_>,
     mut load: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
     if options.verify {
-        hash_doubtful_layers(table, trees, options.jobs)?;
+        hash_doubtful_layers(table, trees, options.jobs, options.spool)?;
     }
     loop {
         match load() {
@@ -105,7 +109,7 @@ pub(crate) fn correcting<T>(
                 if trees.rereads_cheaply() =>
             {
                 let before = table.disproved().len();
-                hash_doubtful_layers(table, trees, options.jobs)?;
+                hash_doubtful_layers(table, trees, options.jobs, options.spool)?;
                 if table.disproved().len() == before {
                     return Err(error);
                 }
@@ -119,7 +123,7 @@ fn load_once(
     engine: &Api,
     table: &LayerTable<'_>,
     trees: &dyn Trees,
-    options: Options,
+    options: Options<'_>,
     observer: &dyn Observer,
 ) -> Result<Loaded, Error> {
     let mut loading = Loading {
@@ -146,7 +150,7 @@ struct Loading<'a> {
     engine: &'a Api,
     table: &'a LayerTable<'a>,
     trees: &'a dyn Trees,
-    options: Options,
+    options: Options<'a>,
     observer: &'a dyn Observer,
     image_id: Digest,
     /// What the engine knows the image by.
@@ -169,7 +173,12 @@ impl Loading<'_> {
             .collect();
         // What is remembered is believed: if it is wrong, the engine has no such layer, and what is
         // sent is compared.
-        hash_unknown_layers(self.table, self.trees, self.options.jobs)?;
+        hash_unknown_layers(
+            self.table,
+            self.trees,
+            self.options.jobs,
+            self.options.spool,
+        )?;
         self.identify()?;
         let mut left_out = vec![true; self.table.len()];
         if !self.is_there(&known)? {
@@ -247,6 +256,7 @@ impl Loading<'_> {
             jobs: self.options.jobs,
             verify: self.options.verify,
             left_out: left_out.iter().take_while(|left_out| **left_out).count(),
+            spool: self.options.spool,
         };
         let mut progress = Progress(self.observer);
         let upload = |archive: Archive<'_>| self.engine.load(archive);
@@ -335,7 +345,7 @@ pub(crate) struct OciArchive<'a> {
     pub(crate) table: &'a LayerTable<'a>,
     pub(crate) names: &'a [String],
     pub(crate) trees: &'a dyn Trees,
-    pub(crate) options: Options,
+    pub(crate) options: Options<'a>,
     pub(crate) observer: &'a dyn Observer,
 }
 
@@ -355,6 +365,7 @@ impl OciArchive<'_> {
             index: false,
             annotations: &BTreeMap::new(),
             verify: self.options.verify,
+            spool: self.options.spool,
             destination: &Destination {
                 there: there.map(|(blob, _)| blob.digest).collect(),
                 sizes: blobs.iter().map(|blob| blob.size).collect(),

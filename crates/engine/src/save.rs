@@ -2,9 +2,8 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
-use std::path::Path;
 
-use image::spool_directory;
+use image::{spool_directory, spool_room};
 use oci::reference::{DEFAULT_TAG, split_tag};
 
 use crate::api::{Api, Store, check_name};
@@ -48,7 +47,7 @@ pub(crate) fn save(engine: &Api, name: &str) -> Result<File, Error> {
         source,
     };
     let mut file = tempfile::tempfile_in(&directory).map_err(failed)?;
-    let room = room(&directory).map_err(failed)?;
+    let room = spool_room(&directory).map_err(failed)?;
     let mut size = 0;
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -68,12 +67,6 @@ pub(crate) fn save(engine: &Api, name: &str) -> Result<File, Error> {
         }
         file.write_all(&buffer[..count]).map_err(failed)?;
     }
-}
-
-/// How many bytes an image may take in this directory. Some are left to other programs.
-fn room(directory: &Path) -> io::Result<u64> {
-    let system = rustix::fs::statvfs(directory)?;
-    Ok(system.f_bavail.saturating_mul(system.f_frsize) / 10 * 9)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use oci::DigestWriter;
 use crate::base::{BaseContent, BaseImage, BaseLayer, BaseReader, DiffIdSink};
 use crate::bytes::compression::Compression;
 use crate::error::Error;
+use crate::filling::readers;
 use crate::layer_id::{BlobId, TarId};
 use crate::layer_table::LayerTable;
 use crate::recipe::Layer;
@@ -52,7 +53,7 @@ impl<'a> BlobWriters<'a> {
     /// Writers for the layers of `table`, which use at most `jobs` threads.
     pub fn new(table: &'a LayerTable<'a>, trees: &'a dyn Trees, jobs: NonZeroUsize) -> Self {
         let at_once = match table.compression() {
-            Compression::None => jobs.get().min(MOST_COPIED),
+            Compression::None => readers(trees, jobs).get().min(MOST_COPIED),
             Compression::Gzip(_) | Compression::Zstd(_) => jobs.get().min(MOST_COMPRESSED),
         };
         Self {

@@ -81,7 +81,8 @@ pub enum Error {
     },
     /// A layer could not be put on disk before it is written.
     #[error(
-        "cannot keep a layer in {} until it is written; TMPDIR may name a directory with more room",
+        "cannot keep a layer in {} until it is written; TMPDIR may name another directory, and \
+         --spool-size 0 makes layers twice instead",
         directory.display()
     )]
     Spool {

@@ -14,13 +14,15 @@ use sha256_lanes::Lanes;
 pub(crate) use self::hashing::Hashing;
 use self::in_lanes::InLanes;
 use crate::error::Error;
+use crate::filling::{Filling, readers};
 use crate::layer_table::{Fact, LayerTable};
 use crate::recipe::{Layer, OwnLayer};
 use crate::schedule::Schedule;
-use crate::spool::Spools;
+use crate::spool::Spool;
 
 /// Takes the digests of all layers of `table` of whose tars nothing is known, with `jobs` threads.
-/// What is remembered is believed.
+/// What is remembered is believed. What is dear to read stays in `spool`, for whoever writes the
+/// layers afterwards.
 ///
 /// # Errors
 ///
@@ -29,14 +31,15 @@ pub fn hash_unknown_layers(
     table: &LayerTable<'_>,
     trees: &dyn Trees,
     jobs: NonZeroUsize,
+    spool: &Spool,
 ) -> Result<(), Error> {
-    hash_layers(table, trees, jobs, |index| {
+    hash_layers(table, trees, jobs, Some(spool), |index| {
         table.tar(index) == Fact::Unknown
     })
 }
 
 /// Takes the digests of all layers that were not read yet and did not come with their digests, also
-/// where something is remembered of them.
+/// where something is remembered of them. What is dear to read stays in `spool`.
 ///
 /// # Errors
 ///
@@ -45,8 +48,9 @@ pub fn hash_doubtful_layers(
     table: &LayerTable<'_>,
     trees: &dyn Trees,
     jobs: NonZeroUsize,
+    spool: &Spool,
 ) -> Result<(), Error> {
-    hash_layers(table, trees, jobs, |index| {
+    hash_layers(table, trees, jobs, Some(spool), |index| {
         table.tar(index).certain().is_none()
     })
 }
@@ -70,7 +74,7 @@ pub fn hash_unkeyed_layers(
         Layer::Own(OwnLayer::Root(_)) => true,
         Layer::Base(..) => false,
     };
-    hash_layers(table, trees, jobs, |index| {
+    hash_layers(table, trees, jobs, None, |index| {
         let is_nameless = table.blob_key(index).is_none() && table.blob(index).is_none();
         is_nameless && may_hash(index)
     })
@@ -80,20 +84,23 @@ fn hash_layers(
     table: &LayerTable<'_>,
     trees: &dyn Trees,
     jobs: NonZeroUsize,
+    spool: Option<&Spool>,
     wanted: impl Fn(usize) -> bool,
 ) -> Result<(), Error> {
     let schedule = Schedule::default();
+    let spool = spool.filter(|spool| !spool.is_off() && !trees.rereads_cheaply());
+    let filling = spool.map(|spool| Filling::all(spool, &schedule));
     // A base image's layers came with their digests.
     let is_own = |index| matches!(table.layer(index), Layer::Own(_));
     let wanted = (0..table.len()).filter(|&index| is_own(index) && wanted(index));
     let wanted = wanted.collect();
     let hashing = Hashing::new(table, trees, &schedule, wanted).without_belief();
-    hashing.run(jobs, None, |_| Ok(()))
+    hashing.run(readers(trees, jobs), filling.as_ref(), |_| Ok(()))
 }
 
 impl Hashing<'_> {
-    /// Runs `body` while `jobs` threads hash. With `spools`, layers of store paths are put there
-    /// meanwhile.
+    /// Runs `body` while `jobs` threads hash. With `filling`, layers of store paths are put on
+    /// disk meanwhile.
     ///
     /// # Errors
     ///
@@ -101,19 +108,19 @@ impl Hashing<'_> {
     pub(crate) fn run<T>(
         &self,
         jobs: NonZeroUsize,
-        spools: Option<&Spools<'_>>,
+        filling: Option<&Filling<'_>>,
         body: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
         // A layer that is put on disk is hashed on its way.
-        let lanes = Lanes::detect().filter(|_| spools.is_none());
-        self.run_with(jobs, lanes, spools, body)
+        let lanes = Lanes::detect().filter(|_| filling.is_none());
+        self.run_with(jobs, lanes, filling, body)
     }
 
     fn run_with<T>(
         &self,
         jobs: NonZeroUsize,
         lanes: Option<Lanes>,
-        spools: Option<&Spools<'_>>,
+        filling: Option<&Filling<'_>>,
         body: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
         if let Some(in_lanes) = lanes.and_then(|lanes| InLanes::plan(self, lanes, jobs)) {
@@ -123,7 +130,7 @@ impl Hashing<'_> {
                 .schedule
                 .run_tasks(jobs, tasks.collect(), || body(self));
         }
-        let work = |index| self.settle(index, spools);
+        let work = |index| self.settle(index, filling);
         self.schedule.run(jobs, &self.wanted, work, || body(self))
     }
 }

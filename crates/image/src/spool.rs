@@ -1,53 +1,49 @@
-//! Layers on disk, between the threads that read and hash them and the one that writes the archive.
+//! Layers on disk, until an archive has named them.
 //!
 //! An archive has a layer's digest before its bytes. Where trees are dear to read, from a network
-//! say, a layer is not read twice: it is put into a file while it is hashed, and written from there.
-//! The files have no name, so that nothing is left of them whatever ends the program, and there are
-//! few of them at any time: threads that are too far ahead of the writer wait.
+//! say, and where a layer is compressed, it is not made twice: it is put into a file while its digest
+//! is taken, and written from there. The files have no name, so that nothing is left of them whatever
+//! ends the program, and all together take no more room than they are given. A layer that finds no
+//! room is made once more.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Seek as _};
-use std::num::NonZeroUsize;
+use std::io::{self, BufWriter, Read, Seek as _, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use oci::Digest;
 
 use crate::error::Error;
-use crate::layer_id::TarId;
-use crate::output::Output;
-use crate::schedule::Schedule;
-use crate::sink::{CopyError, HashingSink, Sink};
+use crate::sink::{CopyError, Sink};
 
-/// No further layer is started while those that were not written yet have as many bytes.
-const MOST_BYTES: u64 = 512 << 20;
+/// Bytes that are gathered before they are written.
+const BUFFER: usize = 128 << 10;
 
-/// How many layers may wait for the writer, beside those that are being read.
-const MOST_WAITING: usize = 2;
+/// Room is taken in steps of so many bytes.
+const STEP: u64 = 1 << 20;
 
-/// The layers on disk of one archive.
-pub(crate) struct Spools<'a> {
-    schedule: &'a Schedule,
+/// The layers of one image that are on disk. Shared between threads.
+pub struct Spool {
     directory: PathBuf,
-    /// The maximum number of layers that are started and not written.
-    most: usize,
+    /// Bytes that it may have at most.
+    size: u64,
+    /// Whether layers stay after they were taken, for others.
+    is_shared: bool,
+    /// The same, or what the directory has room for.
+    room: OnceLock<u64>,
+    /// Bytes that are taken.
+    used: Arc<AtomicU64>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// The layer that the writer is at.
-    position: usize,
-    /// Layers that are being read.
-    started: usize,
-    /// Layers that were read, and wait for the writer.
-    ready: BTreeMap<usize, Spool>,
-}
-
-/// A layer on disk.
-pub(crate) struct Spool {
-    directory: PathBuf,
-    file: File,
-    size: u64,
+    layers: BTreeMap<usize, (Digest, Arc<Spooled>)>,
+    /// Layers for which there was no room, and whether they were made again.
+    left_out: BTreeMap<usize, bool>,
 }
 
 /// Where layers and saved images are put: where `TMPDIR` says; else into `/var/tmp`, which is meant
@@ -61,314 +57,299 @@ pub fn directory() -> PathBuf {
     }
 }
 
-impl<'a> Spools<'a> {
-    /// Room for what `jobs` threads read, who share `schedule` with the writer.
-    pub(crate) fn new(jobs: NonZeroUsize, schedule: &'a Schedule) -> Self {
+/// How many bytes temporary files may take in a directory: nine tenths of what is free. The rest is
+/// left to other programs.
+///
+/// # Errors
+///
+/// The system does not tell.
+pub fn room(directory: &Path) -> io::Result<u64> {
+    let system = rustix::fs::statvfs(directory)?;
+    Ok(system.f_bavail.saturating_mul(system.f_frsize) / 10 * 9)
+}
+
+impl Spool {
+    /// An empty one, for at most `size` bytes; with 0, nothing is ever put on disk.
+    pub fn new(size: u64) -> Self {
         Self {
-            schedule,
             directory: directory(),
-            most: jobs.get() + MOST_WAITING,
+            size,
+            is_shared: false,
+            room: OnceLock::new(),
+            used: Arc::default(),
             state: Mutex::default(),
         }
     }
 
-    /// Puts a layer on disk with `write`, as soon as it is near enough to the writer.
+    /// The same for several archives of the image, which are written at the same time: layers stay until
+    /// this is dropped.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self {
+            is_shared: true,
+            ..self
+        }
+    }
+
+    /// The number of layers that were made twice, because there was no room to keep them.
+    pub fn made_twice(&self) -> usize {
+        let state = self.lock();
+        state.left_out.values().filter(|again| **again).count()
+    }
+
+    /// Where the layers are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Whether nothing is ever put on disk.
+    pub(crate) fn is_off(&self) -> bool {
+        self.size == 0
+    }
+
+    /// Whether a layer is there, with this digest.
+    pub(crate) fn has(&self, index: usize, digest: &Digest) -> bool {
+        let state = self.lock();
+        state
+            .layers
+            .get(&index)
+            .is_some_and(|(found, _)| found == digest)
+    }
+
+    /// Takes a layer out, if it is there and has this digest.
+    pub(crate) fn take(&self, index: usize, digest: &Digest) -> Option<Arc<Spooled>> {
+        let mut state = self.lock();
+        let (found, layer) = if self.is_shared {
+            state.layers.get(&index)?.clone()
+        } else {
+            state.layers.remove(&index)?
+        };
+        (found == *digest).then_some(layer)
+    }
+
+    /// Drops the layers below one, which were written or are not needed.
+    pub(crate) fn drop_below(&self, index: usize) {
+        if !self.is_shared {
+            let mut state = self.lock();
+            state.layers = state.layers.split_off(&index);
+        }
+    }
+
+    pub(crate) fn put(&self, index: usize, digest: Digest, layer: Spooled) {
+        self.lock().layers.insert(index, (digest, Arc::new(layer)));
+    }
+
+    /// Notes that there was no room for a layer.
+    pub(crate) fn leave_out(&self, index: usize) {
+        if !self.is_off() {
+            self.lock().left_out.entry(index).or_default();
+        }
+    }
+
+    /// Notes that a layer is made now, for the second time if there was no room for it.
+    pub(crate) fn making(&self, index: usize) {
+        if let Some(again) = self.lock().left_out.get_mut(&index) {
+            *again = true;
+        }
+    }
+
+    /// Room for `bytes`, if there is any.
+    pub(crate) fn hold(&self, bytes: u64) -> Option<Held> {
+        let mut held = Held {
+            used: Arc::clone(&self.used),
+            bytes: 0,
+        };
+        self.grow(&mut held, bytes).then_some(held)
+    }
+
+    /// A file for a layer, with the room that is held for it already.
     ///
     /// # Errors
     ///
-    /// `write` fails, there is no room, or the work was stopped.
-    pub(crate) fn fill(
-        &self,
-        index: usize,
-        write: impl FnOnce(&mut HashingSink<'_, Output>) -> Result<u64, Error>,
-    ) -> Result<TarId, Error> {
-        // Layers are started in their order.
-        self.schedule.wait_until(|| {
-            let mut state = self.lock();
-            let may_start = index <= state.position || state.has_room(self.most);
-            may_start.then(|| state.started += 1)
-        })?;
-        let filled = self.filled(write);
-        let mut state = self.lock();
-        state.started -= 1;
-        let (tar, file) = filled?;
-        // The writer may have passed it by.
-        if index >= state.position {
-            let spool = Spool {
-                directory: self.directory.clone(),
-                file,
-                size: tar.size,
-            };
-            state.ready.insert(index, spool);
-        }
-        drop(state);
-        self.schedule.wake();
-        Ok(tar)
+    /// There can be none.
+    pub(crate) fn writer(&self, held: Held) -> Result<SpoolWriter<'_>, Error> {
+        let file = (!self.is_off()).then(|| tempfile::tempfile_in(&self.directory));
+        let file = file.transpose().map_err(|source| self.error(source))?;
+        Ok(SpoolWriter {
+            spool: self,
+            file: file.map(|file| BufWriter::with_capacity(BUFFER, file)),
+            held,
+            size: 0,
+        })
     }
 
-    fn filled(
-        &self,
-        write: impl FnOnce(&mut HashingSink<'_, Output>) -> Result<u64, Error>,
-    ) -> Result<(TarId, File), Error> {
-        let file = tempfile::tempfile_in(&self.directory).map_err(|error| self.error(error))?;
-        let mut output = Output::new(file).map_err(|error| self.error(error))?;
-        let mut sink = HashingSink::new(&mut output);
-        let size = write(&mut sink).map_err(|error| match error {
-            Error::Output(source) => self.error(source),
-            error => error,
-        })?;
-        let digest = sink.finish();
-        let mut file = output.finish().map_err(|error| self.error(error))?;
-        file.rewind().map_err(|error| self.error(error))?;
-        Ok((TarId { digest, size }, file))
-    }
-
-    /// Says that the writer is at this layer: those below are needed no more.
-    pub(crate) fn advance_to(&self, index: usize) {
-        let mut state = self.lock();
-        state.position = index;
-        state.ready = state.ready.split_off(&index);
-        drop(state);
-        self.schedule.wake();
-    }
-
-    /// Takes a layer, if it was put on disk.
-    pub(crate) fn take(&self, index: usize) -> Option<Spool> {
-        self.lock().ready.remove(&index)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn error(&self, source: io::Error) -> Error {
+    /// The error of a file that cannot be written or read.
+    pub(crate) fn error(&self, source: io::Error) -> Error {
         Error::Spool {
             directory: self.directory.clone(),
             source,
         }
     }
-}
 
-impl State {
-    fn has_room(&self, most: usize) -> bool {
-        let waiting: u64 = self.ready.values().map(|spool| spool.size).sum();
-        self.started + self.ready.len() < most && waiting < MOST_BYTES
+    /// Tells what is free once, before anything is written: what others write meanwhile is theirs.
+    fn room(&self) -> u64 {
+        *self
+            .room
+            .get_or_init(|| room(&self.directory).map_or(0, |room| room.min(self.size)))
+    }
+
+    fn grow(&self, held: &mut Held, bytes: u64) -> bool {
+        let room = self.room();
+        let grown = self
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes).filter(|used| *used <= room)
+            });
+        if grown.is_ok() {
+            held.bytes += bytes;
+        }
+        grown.is_ok()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Spool {
+/// Room that is taken, until this is dropped.
+pub(crate) struct Held {
+    used: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Held {
+    fn shrink_to(&mut self, bytes: u64) {
+        let rest = self.bytes.saturating_sub(bytes);
+        self.used.fetch_sub(rest, Ordering::Relaxed);
+        self.bytes -= rest;
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+/// Puts a layer on disk. It takes all bytes, also where there is no room: nothing is kept then.
+pub(crate) struct SpoolWriter<'a> {
+    spool: &'a Spool,
+    /// None where nothing is kept.
+    file: Option<BufWriter<File>>,
+    held: Held,
+    size: u64,
+}
+
+impl SpoolWriter<'_> {
+    /// The layer, if it was kept.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub(crate) fn finish(self) -> Result<Option<Spooled>, Error> {
+        let Self {
+            spool,
+            file,
+            mut held,
+            size,
+        } = self;
+        held.shrink_to(size);
+        let Some(file) = file else {
+            return Ok(None);
+        };
+        let file = file.into_inner().map_err(|error| error.into_error());
+        let mut file = file.map_err(|source| spool.error(source))?;
+        file.rewind().map_err(|source| spool.error(source))?;
+        Ok(Some(Spooled {
+            directory: spool.directory.clone(),
+            file,
+            size,
+            is_shared: spool.is_shared,
+            _held: held,
+        }))
+    }
+}
+
+impl Write for SpoolWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(file) = &mut self.file else {
+            return Ok(bytes.len());
+        };
+        let size = self.size + bytes.len() as u64;
+        let lacking = size.saturating_sub(self.held.bytes);
+        let spool = self.spool;
+        if lacking > 0
+            && !spool.grow(&mut self.held, lacking.max(STEP))
+            && !spool.grow(&mut self.held, lacking)
+        {
+            // Its room is for others, at once.
+            self.file = None;
+            self.held.shrink_to(0);
+            return Ok(bytes.len());
+        }
+        file.write_all(bytes)?;
+        self.size = size;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A layer on disk.
+pub(crate) struct Spooled {
+    directory: PathBuf,
+    file: File,
+    size: u64,
+    is_shared: bool,
+    _held: Held,
+}
+
+impl Spooled {
+    /// Its length in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Writes the layer to `sink`; gives its length in bytes.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or the sink cannot take it.
     pub(crate) fn write(&self, sink: &mut impl Sink) -> Result<u64, Error> {
-        sink.copy_file(&self.file, self.size)
-            .map_err(|error| match error {
-                CopyError::Read(source) => Error::Spool {
-                    directory: self.directory.clone(),
-                    source,
-                },
-                CopyError::Write(stop) => stop.into(),
-            })
+        let copied = if self.is_shared {
+            let mut reader = SharedReader {
+                file: &self.file,
+                at: 0,
+            };
+            sink.copy_stream(&mut reader, self.size)
+        } else {
+            sink.copy_file(&self.file, self.size)
+        };
+        copied.map_err(|error| match error {
+            CopyError::Read(source) => Error::Spool {
+                directory: self.directory.clone(),
+                source,
+            },
+            CopyError::Write(stop) => stop.into(),
+        })
+    }
+}
+
+/// A file from its start, wherever others read it.
+struct SharedReader<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Read for SharedReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.at)?;
+        self.at += count as u64;
+        Ok(count)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use nix_compat::tree::{Contents, Opened, TreeError, Trees, Visit};
-    use nix_compat::{StoreDir, StorePath};
-    use oci::{Digest, DigestWriter};
-
-    use super::*;
-    use crate::bytes::compression::Compression;
-    use crate::bytes::tar::{Owner, TarRules};
-    use crate::layer_table::LayerTable;
-    use crate::recipe::{Image, Layer, StoreLayer};
-    use crate::sink::WriteSink;
-    use crate::write::docker_archive::{self, Observer, Options};
-
-    const LAYERS: usize = 20;
-
-    /// Trees of one file, which count how often they are shown.
-    struct Counted {
-        is_cheap: bool,
-        shown: AtomicUsize,
-        broken: Option<usize>,
-    }
-
-    struct Bytes(Vec<u8>);
-
-    impl Contents for Bytes {
-        fn size(&self) -> u64 {
-            self.0.len() as u64
-        }
-
-        fn open(&mut self) -> Result<Opened<'_>, TreeError> {
-            Ok(Opened::Stream(Box::new(self.0.as_slice())))
-        }
-    }
-
-    fn path(number: usize) -> StorePath {
-        let name = format!("{number:032}-path");
-        StoreDir::default().parse_base_name(&name).unwrap()
-    }
-
-    impl Trees for Counted {
-        fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
-            self.shown.fetch_add(1, Ordering::Relaxed);
-            let number: usize = path.hash().parse().unwrap();
-            if self.broken == Some(number) {
-                let path = path.as_str().into();
-                return Err(TreeError::Kind { path });
-            }
-            let mut contents = Bytes(vec![number as u8; 10_000 * number]);
-            visitor.file(path.as_str().as_bytes(), false, &mut contents)
-        }
-
-        fn rereads_cheaply(&self) -> bool {
-            self.is_cheap
-        }
-    }
-
-    struct Silent;
-
-    impl Observer for Silent {
-        fn layer(&mut self, _: usize, _: usize, _: &Layer<'_>, _: u64) {}
-    }
-
-    /// What came of writing an archive.
-    struct Written {
-        /// The layers' tars, or why there is no archive.
-        tars: Result<Vec<TarId>, Error>,
-        /// Digest of all bytes.
-        digest: Digest,
-        /// How many trees were shown.
-        shown: usize,
-    }
-
-    /// Writes layers, some of which are remembered.
-    fn write(
-        remembered: impl Fn(usize) -> Option<TarId>,
-        is_cheap: bool,
-        broken: Option<usize>,
-        jobs: usize,
-    ) -> Written {
-        let rules = TarRules {
-            mtime: 1,
-            owner: Owner::root(),
-        };
-        let layer = |number| StoreLayer {
-            paths: vec![path(number)],
-            tar: None,
-        };
-        let image = Image::of_layers(rules, (0..LAYERS).map(layer).collect());
-        let table = LayerTable::new(&image, Compression::None).unwrap();
-        for index in 0..LAYERS {
-            if let Some(tar) = remembered(index) {
-                table.remember_tar(index, tar);
-            }
-        }
-        let trees = Counted {
-            is_cheap,
-            shown: AtomicUsize::new(0),
-            broken,
-        };
-        let mut sink = WriteSink::new(DigestWriter::default());
-        let options = Options {
-            names: &["x:y".to_owned()],
-            jobs: NonZeroUsize::new(jobs).unwrap(),
-            verify: false,
-            left_out: 0,
-        };
-        let written = docker_archive::write(&table, &trees, &mut sink, options, &mut Silent);
-        let tars = written.map(|_| {
-            let tars = (0..LAYERS).map(|index| table.tar(index).value().unwrap());
-            tars.collect()
-        });
-        Written {
-            tars,
-            digest: sink.into_inner().finish().0,
-            shown: trees.shown.into_inner(),
-        }
-    }
-
-    #[test]
-    fn what_is_dear_is_shown_once_and_gives_the_same_bytes() {
-        let expected = write(|_| None, true, None, 3);
-        assert_eq!(expected.shown, 2 * LAYERS);
-        let tars = expected.tars.unwrap();
-        let some = |number: usize| number.is_multiple_of(3).then(|| tars[number]);
-        for jobs in [1, 2, 7] {
-            for written in [
-                write(|_| None, false, None, jobs),
-                write(some, false, None, jobs),
-                write(|number| Some(tars[number]), false, None, jobs),
-            ] {
-                written.tars.unwrap();
-                assert_eq!(written.digest, expected.digest, "{jobs}");
-                assert_eq!(written.shown, LAYERS, "{jobs}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_remembered_wrongly_is_hashed() {
-        let expected = write(|_| None, true, None, 3);
-        let wrong = |number: usize| TarId {
-            digest: Digest::of(&[]),
-            size: number as u64,
-        };
-        let written = write(|number| Some(wrong(number)), true, None, 3);
-        assert_eq!(written.tars.unwrap(), expected.tars.unwrap());
-        assert_eq!(written.digest, expected.digest);
-    }
-
-    #[test]
-    fn an_error_ends_all_that_wait() {
-        for broken in [0, 7, LAYERS - 1] {
-            for jobs in [1, 4] {
-                let written = write(|_| None, false, Some(broken), jobs);
-                let error = written.tars.unwrap_err().to_string();
-                assert!(error.contains(path(broken).as_str()), "{error}");
-            }
-        }
-    }
-
-    #[test]
-    fn few_layers_wait_at_a_time() {
-        let schedule = Schedule::default();
-        let spools = Spools::new(NonZeroUsize::MIN, &schedule);
-        let last = 3 + MOST_WAITING;
-        let fill = |index| {
-            let tar = spools.fill(index, |sink| {
-                Sink::write(sink, b"layer")?;
-                Ok(5)
-            })?;
-            assert_eq!(tar.digest, Digest::of(b"layer"));
-            Ok(())
-        };
-        let indices: Vec<usize> = (0..last).collect();
-        let written = schedule.run(NonZeroUsize::MIN, &indices, fill, || {
-            for index in 0..last {
-                spools.advance_to(index);
-                let spool = schedule.wait_until(|| {
-                    let state = spools.lock();
-                    assert!(state.started + state.ready.len() <= 1 + MOST_WAITING);
-                    drop(state);
-                    spools.take(index)
-                })?;
-                let mut sink = WriteSink::new(DigestWriter::default());
-                assert_eq!(spool.write(&mut sink)?, 5);
-                assert_eq!(sink.into_inner().finish().0, Digest::of(b"layer"));
-            }
-            Ok(())
-        });
-        written.unwrap();
-        schedule.stop();
-        let stopped = spools.fill(9 + MOST_WAITING, |_| Ok(0));
-        assert!(matches!(stopped, Err(Error::Cancelled)));
-    }
-}
+mod tests;

@@ -48,6 +48,9 @@ pub struct StreamArgs {
     /// the image's configuration says; do not believe the cache.
     #[arg(long, help_heading = "Output")]
     pub verify: bool,
+    /// Layers on disk.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
     /// Print only errors.
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
@@ -66,6 +69,22 @@ pub enum FormatArg {
     OciArchive,
     /// An OCI layout as a directory. The other images in it stay.
     Oci,
+}
+
+/// Layers on disk.
+#[derive(Debug, Args)]
+pub struct SpoolArgs {
+    /// Room on disk, in $TMPDIR or /var/tmp, for layers that are downloaded or compressed before they
+    /// are written or sent: bytes, or a number with MB, GiB and the like. Layers that find no room are
+    /// downloaded or compressed twice.
+    #[arg(
+        long,
+        value_name = "SIZE",
+        default_value = "4GiB",
+        value_parser = parse::size,
+        help_heading = "Output"
+    )]
+    pub spool_size: u64,
 }
 
 /// Where digests of layers are kept.
@@ -106,6 +125,9 @@ pub struct LoadArgs {
     /// the image's configuration says; do not believe the cache.
     #[arg(long, help_heading = "Output")]
     pub verify: bool,
+    /// Layers on disk.
+    #[command(flatten)]
+    pub spool: SpoolArgs,
     /// Print only the image's ID and errors.
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,

@@ -7,7 +7,7 @@ use std::thread::{self, Builder};
 use anyhow::{Context, Error, Result, anyhow};
 use engine::{Choice, Destination, Engine, Loaded, Options, Surroundings};
 use image::layer_cache::LayerCache;
-use image::{Compression, LayerTable, hash_doubtful_layers, hash_unknown_layers};
+use image::{Compression, LayerTable, Spool, hash_doubtful_layers, hash_unknown_layers};
 use oci::reference::check_name;
 
 use crate::args::LoadArgs;
@@ -15,6 +15,7 @@ use crate::jobs::jobs;
 use crate::output::console::{self, say};
 use crate::output::learned;
 use crate::output::load_progress::{LoadProgress, print_summary};
+use crate::output::made_twice;
 use crate::resolve::image::ResolvedImage;
 use crate::resolve::layer_table::layer_table;
 use crate::signals;
@@ -42,16 +43,26 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         }
     })?;
     let mut cache = args.cache.settings().open();
+    let spool = Spool::new(args.spool.spool_size);
+    // What one of several engines was sent is there for the others.
+    let spool = if nodes.len() > 1 {
+        spool.shared()
+    } else {
+        spool
+    };
     let options = Options {
         jobs: jobs(args.jobs),
         verify: args.verify,
+        spool: &spool,
     };
     let job = Job {
         input: &input,
         options,
         quiet: args.quiet,
     };
-    let results = job.load(nodes, &mut cache)?;
+    let results = job.load(nodes, &mut cache);
+    made_twice::tell(&spool, args.quiet);
+    let results = results?;
     report(&input.image.repo_tags, results, args.quiet)
 }
 
@@ -105,7 +116,7 @@ fn introduce(nodes: &[Node], warnings: &[String]) {
 /// What is loaded, and how.
 struct Job<'a> {
     input: &'a ResolvedImage,
-    options: Options,
+    options: Options<'a>,
     quiet: bool,
 }
 
@@ -140,10 +151,11 @@ impl Job<'_> {
         }
         // Once for all nodes.
         let trees = self.input.store.trees();
+        let Options { jobs, spool, .. } = self.options;
         let hashed = if self.options.verify {
-            hash_doubtful_layers(&table, trees, self.options.jobs)
+            hash_doubtful_layers(&table, trees, jobs, spool)
         } else {
-            hash_unknown_layers(&table, trees, self.options.jobs)
+            hash_unknown_layers(&table, trees, jobs, spool)
         };
         learned::keep(&table, cache, self.quiet);
         hashed?;

@@ -7,13 +7,14 @@ use std::os::fd::AsFd as _;
 use anyhow::{Context, Result};
 use image::sink::WriteSink;
 use image::write::docker_archive::{self, Options, Summary};
-use image::{BlobWriters, Compression, LayerTable, Output};
+use image::{BlobWriters, Compression, LayerTable, Output, Spool};
 use oci::Digest;
 
 use crate::args::{self, FormatArg, StreamArgs};
 use crate::jobs;
 use crate::output::console::{self, say};
 use crate::output::learned;
+use crate::output::made_twice;
 use crate::output::oci_output::OciOutput;
 use crate::output::output_file::OutputFile;
 use crate::output::progress::{self, Progress};
@@ -79,9 +80,10 @@ fn stream(args: &StreamArgs) -> Result<()> {
         FormatArg::Oci | FormatArg::OciArchive => compression(args),
     };
     let table = layer_table(&input, of_layers, &cache)?;
+    let spool = Spool::new(args.spool.spool_size);
     let write_image = || -> Result<(Digest, u64)> {
         if args.format == FormatArg::DockerArchive {
-            let summary = write(args, &input, &table, file()?)?;
+            let summary = write(args, &input, &table, &spool, file()?)?;
             return Ok((summary.image_id, summary.size));
         }
         let writers = BlobWriters::new(&table, input.store.trees(), jobs::jobs(args.jobs));
@@ -89,6 +91,7 @@ fn stream(args: &StreamArgs) -> Result<()> {
             annotations: &annotations,
             verify: args.verify,
             index: args.index,
+            spool: &spool,
             quiet: args.quiet,
         };
         let summary = match &args.output {
@@ -106,6 +109,7 @@ fn stream(args: &StreamArgs) -> Result<()> {
     {
         written = write_image();
     }
+    made_twice::tell(&spool, args.quiet);
     learned::keep(&table, &mut cache, args.quiet);
     let (image_id, size) = written?;
     finish(args, place, &input, &image_id, table.len(), size)
@@ -148,6 +152,7 @@ fn write(
     args: &StreamArgs,
     input: &ResolvedImage,
     table: &LayerTable<'_>,
+    spool: &Spool,
     file: File,
 ) -> Result<Summary> {
     const CONTEXT: &str = "cannot write the image";
@@ -157,6 +162,7 @@ fn write(
         jobs: jobs::jobs(args.jobs),
         verify: args.verify,
         left_out: 0,
+        spool,
     };
     let mut progress = Progress::new(args.quiet);
     let written = match compression(args) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use image::bytes::tar::{Owner, TarRules};
 use image::timestamp::Timestamp;
-use image::{Compression, Image, LayerTable, StoreLayer, TarId, hash_unknown_layers};
+use image::{Compression, Image, LayerTable, Spool, StoreLayer, TarId, hash_unknown_layers};
 use nix_compat::StorePath;
 use serde::{Deserialize, Serialize};
 use stores::LocalStore;
@@ -100,7 +100,9 @@ pub fn take(layers: &[Vec<StorePath>], rules: &TarRules) -> Result<Vec<DigestTex
     });
     let image = Image::of_layers(rules.clone(), layers.collect());
     let table = LayerTable::new(&image, Compression::None)?;
-    hash_unknown_layers(&table, store.files(), crate::jobs::jobs(None))?;
+    // A store of this machine is read without being kept anywhere.
+    let spool = Spool::new(0);
+    hash_unknown_layers(&table, store.files(), crate::jobs::jobs(None), &spool)?;
     let tars = (0..image.store_layers.len()).filter_map(|index| table.tar(index).value());
     Ok(tars.map(DigestText::from).collect())
 }

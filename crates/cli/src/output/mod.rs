@@ -5,6 +5,7 @@ pub mod exit;
 pub mod fleet_table;
 pub mod learned;
 pub mod load_progress;
+pub mod made_twice;
 pub mod oci_output;
 pub mod output_file;
 pub mod plan_table;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use image::write::{OciOptions, OciSummary, write_oci_archive, write_oci_layout};
-use image::{BlobWriters, Output};
+use image::{BlobWriters, Output, Spool};
 
 use crate::output::progress::Progress;
 
@@ -18,6 +18,8 @@ pub struct OciOutput<'a> {
     pub verify: bool,
     /// Whether the image is added to the index of its tag.
     pub index: bool,
+    /// Where an archive's layers are kept until they are written.
+    pub spool: &'a Spool,
     /// Whether progress is hidden.
     pub quiet: bool,
 }
@@ -52,6 +54,7 @@ impl OciOutput<'_> {
             annotations: self.annotations,
             verify: self.verify,
             index: self.index,
+            spool: self.spool,
             destination: &progress,
         });
         progress.clear();

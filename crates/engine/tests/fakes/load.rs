@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use engine::{Engine, Error, Loaded, Observer, Options};
 use image::bytes::tar::{Owner, TarRules};
 use image::timestamp::Timestamp;
-use image::{Compression, Image, Layer, LayerTable, Root};
+use image::{Compression, Image, Layer, LayerTable, Root, Spool};
 use nix_compat::StorePath;
 use nix_compat::tree::{TreeError, Trees, Visit};
 use oci::Platform;
@@ -64,7 +64,9 @@ pub(crate) fn load(engine: &Engine) -> (Result<Loaded, Error>, Vec<String>) {
         repo_tags: vec!["app:1".to_owned()],
         plan_text: None,
     };
+    let spool = Spool::new(1 << 30);
     let options = Options {
+        spool: &spool,
         jobs: NonZeroUsize::MIN,
         verify: false,
     };

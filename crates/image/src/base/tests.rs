@@ -172,7 +172,13 @@ fn a_compressed_layer_is_neither_hashed_nor_made_again() {
     for compression in [Compression::None, Compression::Zstd(3)] {
         let table = LayerTable::new(&image, compression).unwrap();
         hash_unkeyed_layers(&table, &NoTrees, NonZeroUsize::MIN).unwrap();
-        hash_unknown_layers(&table, &NoTrees, NonZeroUsize::MIN).unwrap();
+        hash_unknown_layers(
+            &table,
+            &NoTrees,
+            NonZeroUsize::MIN,
+            &crate::spool::Spool::new(0),
+        )
+        .unwrap();
         assert_eq!(table.tar(0), Fact::Unknown);
         assert_eq!(table.diff_id(0), Some(diff_id));
         let found = table.blob(0).unwrap();

@@ -6,13 +6,13 @@ use nix_compat::tree::Trees;
 use oci::DigestWriter;
 
 use crate::error::Error;
+use crate::filling::Filling;
 use crate::layer_id::TarId;
 use crate::layer_table::LayerTable;
 use crate::recipe::{Layer, OwnLayer};
 use crate::schedule::Schedule;
 use crate::seen::Seen;
-use crate::sink::{LengthSink, Sink, Stop, WriteSink};
-use crate::spool::Spools;
+use crate::sink::{HashingSink, LengthSink, Sink, Stop, WriteSink};
 
 /// Layers whose digests are taken.
 pub(crate) struct Hashing<'a> {
@@ -68,9 +68,27 @@ impl<'a> Hashing<'a> {
             .wait_until(|| (!is_open.load(Ordering::Acquire)).then_some(()))
     }
 
-    pub(super) fn settle(&self, index: usize, spools: Option<&Spools<'_>>) -> Result<(), Error> {
+    pub(super) fn settle(&self, index: usize, filling: Option<&Filling<'_>>) -> Result<(), Error> {
+        if let (Some(filling), Layer::Own(OwnLayer::Store(_))) = (filling, self.table.layer(index))
+        {
+            let known = self.table.tar(index).value().filter(|_| self.believes);
+            let made = filling.fill(index, known.map(|tar| tar.size), |out| {
+                let mut sink = WriteSink::new(out);
+                let mut sink = HashingSink::new(&mut sink);
+                let size = self.write(index, &mut sink)?.1;
+                let digest = sink.finish();
+                Ok((digest, TarId { digest, size }))
+            })?;
+            return match made {
+                Some(tar) => self.done(index, tar),
+                None => {
+                    self.close(index);
+                    Ok(())
+                }
+            };
+        }
         if !self.is_as_remembered(index)? {
-            return self.done(index, self.hash(index, spools)?);
+            return self.done(index, self.hash(index)?);
         }
         self.close(index);
         Ok(())
@@ -96,10 +114,7 @@ impl<'a> Hashing<'a> {
         self.schedule.wake();
     }
 
-    pub(super) fn hash(&self, index: usize, spools: Option<&Spools<'_>>) -> Result<TarId, Error> {
-        if let (Some(spools), Layer::Own(OwnLayer::Store(_))) = (spools, self.table.layer(index)) {
-            return spools.fill(index, |sink| Ok(self.write(index, sink)?.1));
-        }
+    pub(super) fn hash(&self, index: usize) -> Result<TarId, Error> {
         let (sink, _) = self.write(index, WriteSink::new(DigestWriter::default()))?;
         let (digest, size) = sink.into_inner().finish();
         Ok(TarId { digest, size })

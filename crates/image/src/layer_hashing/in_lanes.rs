@@ -138,7 +138,7 @@ impl<'a> InLanes<'a> {
                 match self.begin(index, scope) {
                     Ok(layer) => running.push(layer),
                     // The system gives no more threads; this one is still there.
-                    Err(_) => self.hashing.done(index, self.hashing.hash(index, None)?)?,
+                    Err(_) => self.hashing.done(index, self.hashing.hash(index)?)?,
                 }
             }
             if running.is_empty() {

@@ -7,6 +7,7 @@ use oci::Digest;
 use crate::documents::Documents;
 use crate::layer_id::BlobId;
 use crate::recipe::Layer;
+use crate::spool::Spool;
 
 /// How a layout or an archive is written.
 #[derive(Clone, Copy)]
@@ -21,6 +22,8 @@ pub struct OciOptions<'a> {
     /// Whether the image is added to the index under its tag, as the one for its platform. Only
     /// for layouts in directories.
     pub index: bool,
+    /// Where an archive keeps layers from when they are made until they are written.
+    pub spool: &'a Spool,
     /// What is there already, and who is told what comes.
     pub destination: &'a dyn Destination,
 }

@@ -13,17 +13,14 @@ use crate::base::{BaseImage, BaseLayer, BaseReader, DiffIdSink};
 use crate::bytes::image_config::{config_text, manifest_text};
 use crate::bytes::tar::{ArchiveWriter, Kind, Member, Owner, PaxRecords};
 use crate::error::Error;
+use crate::filling::{Filling, readers};
 use crate::layer_hashing::Hashing;
 use crate::layer_id::TarId;
 use crate::layer_table::{Fact, LayerTable};
 use crate::recipe::{Layer, OwnLayer, Root};
 use crate::schedule::Schedule;
 use crate::sink::{HashingSink, Sink};
-use crate::spool::Spools;
-
-/// As many layers at least are downloaded at once, where that is what it takes to read them: each
-/// waits for the network for a part of its time, and takes some 10 MB to be decompressed.
-const DOWNLOADS: NonZeroUsize = NonZeroUsize::new(4).unwrap();
+use crate::spool::Spool;
 
 /// What was written.
 #[derive(Debug, Clone)]
@@ -41,7 +38,7 @@ pub trait Observer {
 }
 
 /// How an archive is written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Options<'a> {
     /// The names that the image gets, `REPOSITORY:TAG`.
     pub names: &'a [String],
@@ -52,6 +49,8 @@ pub struct Options<'a> {
     pub verify: bool,
     /// As many layers, from the bottom, are named and not written: who reads the archive has them.
     pub left_out: usize,
+    /// Where layers are kept that are dear to read, from when they are hashed until they are written.
+    pub spool: &'a Spool,
 }
 
 /// Writes the image of `table`, whose layers' tars are all known to the table afterwards.
@@ -67,34 +66,37 @@ pub fn write(
     options: Options<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Summary, Error> {
+    let jobs = readers(trees, options.jobs);
     let is_cheap = trees.rereads_cheaply();
-    let jobs = if is_cheap {
-        options.jobs
-    } else {
-        options.jobs.max(DOWNLOADS)
-    };
     let schedule = Schedule::default();
-    let spools = (!is_cheap).then(|| Spools::new(jobs, &schedule));
-    let spools = spools.as_ref();
-    let is_wanted = |index: &usize| match table.tar(*index) {
-        Fact::Unknown => matches!(table.layer(*index), Layer::Own(_)),
-        // Where trees are dear to read, a remembered digest is taken as it is.
+    let spools = !is_cheap && !options.spool.is_off();
+    let filling = spools.then(|| Filling::ahead(options.spool, jobs, &schedule));
+    let filling = filling.as_ref();
+    // What is dear to read is read ahead, by several threads, also where its digest is known.
+    let is_read_ahead = |index: usize| {
+        let is_of_paths = matches!(table.layer(index), Layer::Own(OwnLayer::Store(_)));
+        let tar = table.tar(index).value();
+        let is_there = tar.is_some_and(|tar| options.spool.has(index, &tar.digest));
+        spools && is_of_paths && index >= options.left_out && !is_there
+    };
+    let is_hashed = |index: usize| match table.tar(index) {
+        Fact::Unknown => matches!(table.layer(index), Layer::Own(_)),
         Fact::Claimed(_) | Fact::Remembered(_) => {
-            options.verify || is_cheap && *index >= options.left_out
+            options.verify || is_cheap && index >= options.left_out
         }
         Fact::Given(_) | Fact::Made(_) => false,
     };
-    let wanted = (0..table.len()).filter(is_wanted).collect();
-    let mut hashing = Hashing::new(table, trees, &schedule, wanted);
+    let wanted = (0..table.len()).filter(|&index| is_hashed(index) || is_read_ahead(index));
+    let mut hashing = Hashing::new(table, trees, &schedule, wanted.collect());
     if options.verify {
         // A layer is named before it is written: what is wrong must be known by then.
         hashing = hashing.without_belief();
     }
-    hashing.run(jobs, spools, |hashing| {
+    hashing.run(jobs, filling, |hashing| {
         let archive = Archive {
             table,
             trees,
-            spools,
+            filling,
             tar: ArchiveWriter::new(output, table.image().rules.mtime),
             options,
         };
@@ -105,8 +107,8 @@ pub fn write(
 struct Archive<'a, 't, 'o, S> {
     table: &'a LayerTable<'t>,
     trees: &'a dyn Trees,
-    /// Where the layers are whose trees are not read again.
-    spools: Option<&'a Spools<'a>>,
+    /// Where the layers come from whose trees are dear to read.
+    filling: Option<&'a Filling<'a>>,
     tar: ArchiveWriter<'o, S>,
     options: Options<'a>,
 }
@@ -122,8 +124,8 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         let base = table.image().base.as_ref();
         let mut base_reader = base.map(BaseImage::reader).transpose()?;
         for index in 0..table.len() {
-            if let Some(spools) = self.spools {
-                spools.advance_to(index);
+            if let Some(filling) = self.filling {
+                filling.advance_to(index);
             }
             hashing.wait(index)?;
             let layer = table.layer(index);
@@ -204,20 +206,21 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
             owner: &owner,
             pax: PaxRecords::new(),
         })?;
-        let spool = self.spools.and_then(|spools| spools.take(index));
+        let filling = self.filling;
+        let spooled = filling.and_then(|filling| filling.take(index, &tar.digest));
         let trees = self.trees;
         let mut seen = self.table.seen(index);
         let found = if self.options.verify {
             let mut sink = HashingSink::new(self.tar.sink());
-            let size = match &spool {
-                Some(spool) => spool.write(&mut sink)?,
+            let size = match &spooled {
+                Some(layer) => layer.write(&mut sink)?,
                 None => layer.write_tar(trees, rules, &mut sink, &mut seen)?,
             };
             let digest = sink.finish();
             TarId { digest, size }
         } else {
-            let size = match &spool {
-                Some(spool) => spool.write(self.tar.sink())?,
+            let size = match &spooled {
+                Some(layer) => layer.write(self.tar.sink())?,
                 None => layer.write_tar(trees, rules, self.tar.sink(), &mut seen)?,
             };
             TarId { size, ..tar }

@@ -1,6 +1,7 @@
 //! The forms in which an image is written.
 
 mod destination;
+mod making;
 mod oci_archive;
 mod oci_layout;
 

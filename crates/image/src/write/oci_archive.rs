@@ -7,34 +7,31 @@
 //!
 //! A tar names a member's length before its contents. A layer that is not compressed is hashed
 //! ahead, as for a docker-archive, and one whose compressed digest is remembered is compressed
-//! into the archive directly. Only a layer that is compressed for the first time is spooled, one
-//! at a time: in memory, if it is small, else in a file without a name.
+//! into the archive directly. A layer that is compressed for the first time, or dear to read, is
+//! [made ahead](Making) and kept on disk.
 
 use std::collections::BTreeSet;
-use std::io::{self, Seek as _, SeekFrom, Write};
+use std::io::{self, Write};
 
 use oci::layout::{INDEX_FILE, LAYOUT_FILE, LAYOUT_TEXT, blob_path};
 use oci::{Descriptor, Digest, Index};
-use tempfile::spooled_tempfile_in;
 
 use super::destination::{OciOptions, OciSummary};
+use super::making::Making;
 use crate::blob_writer::BlobWriters;
 use crate::bytes::compression::Compression;
 use crate::bytes::image_config::manifest_text_of;
 use crate::bytes::tar::ArchiveWriter;
 use crate::documents::Documents;
 use crate::error::Error;
+use crate::filling::Filling;
 use crate::layer_hashing::Hashing;
 use crate::layer_id::{BlobId, TarId};
 use crate::layer_table::Fact;
-use crate::recipe::Layer;
-use crate::sink::{CopyError, Sink, Stop};
-use crate::spool;
+use crate::recipe::{Layer, OwnLayer};
+use crate::sink::{Sink, Stop};
 
-/// Bytes of a compressed layer that are kept in memory until its digest is known.
-const SPOOL: usize = 4 << 20;
-
-/// Writes the image to `output`. Layers are hashed ahead by `jobs` threads.
+/// Writes the image to `output`. Layers are hashed or made ahead by several threads.
 ///
 /// # Errors
 ///
@@ -46,9 +43,26 @@ pub fn write_oci_archive(
     options: &OciOptions<'_>,
 ) -> Result<OciSummary, Error> {
     let table = writers.table();
-    // What is dear to read is not read twice, but spooled.
-    let may_hash_ahead =
-        table.compression() == Compression::None && writers.trees().rereads_cheaply();
+    let filling = Filling::ahead(options.spool, writers.at_once(), writers.schedule());
+    let archive = Archive {
+        writers,
+        options,
+        filling: &filling,
+        tar: ArchiveWriter::new(output, table.image().rules.mtime),
+        written: BTreeSet::new(),
+        present: 0,
+    };
+    if table.compression() == Compression::None && writers.trees().rereads_cheaply() {
+        hash_ahead(archive)
+    } else {
+        make_ahead(archive)
+    }
+}
+
+/// Writes an archive whose layers are hashed before they are written.
+fn hash_ahead(archive: Archive<'_, '_, '_, impl Sink>) -> Result<OciSummary, Error> {
+    let (writers, options) = (archive.writers, archive.options);
+    let table = writers.table();
     let is_there = |index| {
         let blob = table.blob(index);
         blob.is_some_and(|blob| options.destination.has(&blob.digest))
@@ -59,27 +73,46 @@ pub fn write_oci_archive(
         Fact::Given(_) | Fact::Made(_) => false,
     };
     let is_own = |index: &usize| matches!(table.layer(*index), Layer::Own(_));
-    let all = (0..table.len()).filter(|index| may_hash_ahead && is_own(index));
-    let wanted = all.filter(is_doubtful).collect();
-    let mut hashing = Hashing::new(table, writers.trees(), writers.schedule(), wanted);
+    let wanted = (0..table.len()).filter(is_own).filter(is_doubtful);
+    let schedule = writers.schedule();
+    let mut hashing = Hashing::new(table, writers.trees(), schedule, wanted.collect());
     if options.verify {
         hashing = hashing.without_belief();
     }
     hashing.run(writers.jobs(), None, |hashing| {
-        let archive = Archive {
-            writers,
-            options,
-            tar: ArchiveWriter::new(output, table.image().rules.mtime),
-            written: BTreeSet::new(),
-            present: 0,
+        archive.write(|index| hashing.wait(index))
+    })
+}
+
+/// Writes an archive whose layers are kept on disk before they are written.
+fn make_ahead(archive: Archive<'_, '_, '_, impl Sink>) -> Result<OciSummary, Error> {
+    let (writers, options, spool) = (archive.writers, archive.options, archive.options.spool);
+    let table = writers.table();
+    let is_cheap = writers.trees().rereads_cheaply();
+    let is_made = |index: &usize| {
+        let Some(blob) = table.blob(*index) else {
+            return true;
         };
-        archive.write(hashing)
+        // An archive names a blob before its bytes: one that is to be verified is made first.
+        let is_doubted = options.verify && table.tar(*index).certain().is_none();
+        let is_of_paths = matches!(table.layer(*index), Layer::Own(OwnLayer::Store(_)));
+        let is_dear = is_of_paths && !is_cheap && !spool.is_off();
+        (is_doubted || is_dear)
+            && !options.destination.has(&blob.digest)
+            && !spool.has(*index, &blob.digest)
+    };
+    let wanted = (0..table.len()).filter(is_made).collect();
+    let making = Making::new(writers, wanted, !options.verify);
+    making.run(archive.filling, || {
+        archive.write(|index| making.wait(index))
     })
 }
 
 struct Archive<'a, 'i, 'o, S> {
     writers: &'a BlobWriters<'i>,
     options: &'a OciOptions<'a>,
+    /// Where layers come from that were made ahead.
+    filling: &'a Filling<'a>,
     tar: ArchiveWriter<'o, S>,
     /// Blobs that are in the archive: none is there twice.
     written: BTreeSet<Digest>,
@@ -87,13 +120,14 @@ struct Archive<'a, 'i, 'o, S> {
 }
 
 impl<S: Sink> Archive<'_, '_, '_, S> {
-    fn write(mut self, hashing: &Hashing<'_>) -> Result<OciSummary, Error> {
+    /// Writes all of it. `wait` waits until a layer is known that becomes so meanwhile.
+    fn write(mut self, wait: impl Fn(usize) -> Result<(), Stop>) -> Result<OciSummary, Error> {
         let table = self.writers.table();
         self.file(LAYOUT_FILE, LAYOUT_TEXT.as_bytes())?;
         let mut members = Vec::with_capacity(table.len());
         for index in 0..table.len() {
-            hashing.wait(index)?;
-            members.push(blob_path(&self.layer(index)?.digest));
+            self.filling.advance_to(index);
+            members.push(blob_path(&self.layer(index, &wait)?.digest));
         }
         let documents = Documents::new(table, self.options.annotations)?;
         self.blob(&documents.image_id, &documents.config)?;
@@ -115,51 +149,32 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         })
     }
 
-    fn layer(&mut self, index: usize) -> Result<BlobId, Error> {
+    fn layer(
+        &mut self,
+        index: usize,
+        wait: impl Fn(usize) -> Result<(), Stop>,
+    ) -> Result<BlobId, Error> {
         let (table, destination) = (self.writers.table(), self.options.destination);
-        let known = table.blob(index);
-        if let Some(blob) = known
-            && !self.is_wanted(&blob.digest)
-        {
-            destination.done(index, &blob, false);
-            return Ok(blob);
+        let is_there =
+            |blob: BlobId| self.written.contains(&blob.digest) || destination.has(&blob.digest);
+        if !table.blob(index).is_some_and(is_there) {
+            destination.making(index, table.len(), &table.layer(index));
         }
-        destination.making(index, table.len(), &table.layer(index));
-        // An archive names a blob before its bytes: one that is to be verified is made first.
-        let believes = !self.options.verify || table.tar(index).certain().is_some();
-        let blob = match known.filter(|_| believes) {
-            Some(blob) => {
-                self.begin(&blob)?;
-                self.contents(index, blob)?;
-                blob
-            }
-            None => {
-                let spool_error = |source| Error::Spool {
-                    directory: spool::directory(),
-                    source,
-                };
-                let mut spool = spooled_tempfile_in(SPOOL, spool::directory());
-                let writer = self.writers.writer(index)?;
-                let blob = writer.write(&mut spool).map_err(|error| match error {
-                    Error::Output(source) => spool_error(source),
-                    error => error,
-                })?;
-                if !self.is_wanted(&blob.digest) {
-                    destination.done(index, &blob, false);
-                    return Ok(blob);
+        wait(index)?;
+        let blob = table.blob(index).ok_or_else(|| table.not_made(index))?;
+        let is_written = self.is_wanted(&blob.digest);
+        if is_written {
+            self.written.insert(blob.digest);
+            self.tar.begin(&blob_path(&blob.digest), blob.size)?;
+            match self.filling.take(index, &blob.digest) {
+                Some(layer) => {
+                    layer.write(self.tar.sink())?;
                 }
-                self.begin(&blob)?;
-                spool.seek(SeekFrom::Start(0)).map_err(spool_error)?;
-                match self.tar.sink().copy_stream(&mut spool, blob.size) {
-                    Ok(_) => {}
-                    Err(CopyError::Read(source)) => return Err(spool_error(source)),
-                    Err(CopyError::Write(stop)) => return Err(stop.into()),
-                }
-                blob
+                None => self.contents(index, blob)?,
             }
-        };
-        self.tar.end(blob.size)?;
-        destination.done(index, &blob, true);
+            self.tar.end(blob.size)?;
+        }
+        destination.done(index, &blob, is_written);
         Ok(blob)
     }
 
@@ -197,11 +212,6 @@ impl<S: Sink> Archive<'_, '_, '_, S> {
         let has = self.options.destination.has(digest);
         self.present += usize::from(has);
         !has
-    }
-
-    fn begin(&mut self, blob: &BlobId) -> Result<(), Error> {
-        self.written.insert(blob.digest);
-        Ok(self.tar.begin(&blob_path(&blob.digest), blob.size)?)
     }
 
     fn blob(&mut self, digest: &Digest, contents: &[u8]) -> Result<(), Error> {
