@@ -169,11 +169,16 @@ fn is_loaded_with_one_download(engine: &Engine) {
     one[PATHS - 1] = once[0];
     assert_eq!(cache.downloads(), one, "{}", stderr(&changed));
     assert_ne!(first.stdout, changed.stdout);
-    // What is known and not there is downloaded once.
+    // What is known and not there is downloaded once. containerd's blobs stay for a while.
     engine.remove(&cache.name);
     let again = cache.load(engine, &[]);
     assert_eq!(again.stdout, changed.stdout);
-    assert_eq!(cache.downloads(), once, "{}", stderr(&again));
+    let downloads = cache.downloads();
+    let is_once = downloads
+        .iter()
+        .zip(&once)
+        .all(|(count, once)| count <= once);
+    assert!(is_once, "{downloads:?} {}", stderr(&again));
     engine.remove(&cache.name);
 }
 
