@@ -6,37 +6,26 @@
 //! has containerd, since both are one release. So its version is read, and a warning names one that
 //! was not tried.
 
-use std::ffi::OsString;
-use std::io::{self, Read, Write as _};
 use std::os::unix::net::UnixStream;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use oci::Platform;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 use crate::error::{Error, Tried, no_connection};
+use crate::program::{Failure, Program};
 use crate::send::Archive;
 use crate::timeouts::Timeouts;
 
 /// Releases of `ctr` that were tried.
-const TRIED: [&str; 2] = ["1.6.", "2.1."];
-
-/// How long `ctr` may take to end after it failed to read its input, or after it should have ended by
-/// itself.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const TRIED: [&str; 3] = ["1.6.", "1.7.", "2.1."];
 
 /// The client of one containerd.
 pub(crate) struct Ctr {
-    /// The program.
-    pub(crate) program: OsString,
-    /// Where containerd listens.
-    pub(crate) address: String,
-    /// containerd's namespace.
-    pub(crate) namespace: String,
+    /// `ctr`, or a command that has it run elsewhere, and the words that say which containerd and
+    /// namespace.
+    pub(crate) program: Program,
+    /// Where containerd listens, if that is on this machine.
+    pub(crate) socket: Option<String>,
     pub(crate) timeouts: Timeouts,
     /// The engine's name in errors.
     pub(crate) engine: String,
@@ -46,11 +35,16 @@ impl Ctr {
     /// Asks containerd whether it is there; gives the version of `ctr`, if it tells.
     pub(crate) fn version(&self, within: Duration) -> Result<Option<String>, Tried> {
         let tried = |why: String| Tried {
-            place: self.address.clone(),
+            place: match &self.socket {
+                Some(socket) => socket.clone(),
+                None => format!("`{} version`", self.program),
+            },
             why,
         };
         // `ctr` says in the words of its libraries why it cannot connect.
-        if let Err(error) = UnixStream::connect(&self.address) {
+        if let Some(socket) = &self.socket
+            && let Err(error) = UnixStream::connect(socket)
+        {
             return Err(tried(no_connection(&error)));
         }
         // `ctr` waits ten seconds for a connection on its own, and for an answer for ever.
@@ -62,175 +56,81 @@ impl Ctr {
             &total,
             "version",
         ];
-        let silent = || {
-            tried(format!(
-                "a program listens there, but does not answer within {within:?}"
-            ))
-        };
-        match self.output("cannot ask for its version", &words, within * 2, None) {
-            Ok(text) => Ok(client_version(&text)),
-            Err(Error::Silent { .. }) => Err(silent()),
-            Err(Error::Refused { message, .. }) if is_timeout(&message) => Err(silent()),
-            Err(Error::Refused { message, .. }) => Err(tried(message)),
-            Err(Error::Client { source, .. }) => Err(tried(format!(
-                "cannot run ctr, containerd's client: {source}"
-            ))),
-            Err(error) => Err(tried(error.to_string())),
-        }
+        Err(tried(match self.program.run(&words, within * 2) {
+            Ok(text) => return Ok(client_version(&text)),
+            Err(Failure::Failed(told)) if !is_timeout(&message(&told)) => message(&told),
+            Err(Failure::Silent | Failure::Failed(_)) => match self.socket {
+                Some(_) => {
+                    format!("a program listens there, but does not answer within {within:?}")
+                }
+                None => format!("no answer within {:?}", within * 2),
+            },
+            Err(Failure::NotRun(error)) => {
+                let name = self.program.name().to_string_lossy();
+                format!("cannot run {name}: {error}")
+            }
+            Err(Failure::Pipe(error)) => error.to_string(),
+        }))
     }
 
     /// Runs `ctr`, and gives what it prints. `what` is for errors.
     pub(crate) fn run(&self, what: &str, words: &[&str]) -> Result<String, Error> {
-        let timeout = format!("{:?}", self.timeouts.request);
+        let within = self.timeouts.request;
+        let timeout = format!("{within:?}");
         let words = [&["--timeout", &timeout], words].concat();
-        self.output(what, &words, self.timeouts.request, None)
+        let printed = self.program.run(&words, within);
+        printed.map_err(|failure| self.error(what, failure, within))
     }
 
     /// Has `ctr` import an archive.
-    pub(crate) fn import(&self, platform: &Platform, archive: Archive<'_>) -> Result<(), Error> {
+    pub(crate) fn import(
+        &self,
+        platform: &Platform,
+        mut archive: Archive<'_>,
+    ) -> Result<(), Error> {
         const WHAT: &str = "cannot import the image";
+        let within = self.timeouts.load;
         let platform = platform.to_string();
         let words = ["images", "import", "--platform", &platform, "-"];
-        self.output(WHAT, &words, self.timeouts.load, Some(archive))
+        let printed = self.program.feed(&words, within, &mut archive);
+        printed
             .map(drop)
+            .map_err(|failure| self.error(WHAT, failure, within))
     }
 
-    /// Runs `ctr` with some input. It is ended, and an error, if it neither takes input nor ends
-    /// within the time.
-    fn output(
-        &self,
-        what: &str,
-        words: &[&str],
-        within: Duration,
-        input: Option<Archive<'_>>,
-    ) -> Result<String, Error> {
-        let client = |source| Error::Client {
-            what: what.to_owned(),
-            client: "ctr",
-            source,
-        };
-        let mut child = Command::new(&self.program)
-            .args(["--address", &self.address, "--namespace", &self.namespace])
-            .args(words)
-            .stdin(if input.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(client)?;
-        let pipes = (child.stdout.take(), child.stderr.take());
-        let readers = read_aside(pipes.0).and_then(|first| Ok((first, read_aside(pipes.1)?)));
-        let (printed, told) = readers.map_err(|error| {
-            end(&mut child);
-            Error::Pipe(error)
-        })?;
-        let fed = match (input, child.stdin.take()) {
-            (Some(archive), Some(stdin)) => feed(stdin, archive, within),
-            _ => Ok(()),
-        };
-        let silent = |child: &mut Child| {
-            end(child);
-            Error::Silent {
-                what: what.to_owned(),
-                engine: self.engine.clone(),
+    fn error(&self, what: &str, failure: Failure, within: Duration) -> Error {
+        let (what, engine) = (what.to_owned(), self.engine.clone());
+        match failure {
+            Failure::NotRun(source) => Error::Client {
+                what,
+                client: self.program.name().to_string_lossy().into_owned(),
+                source,
+            },
+            Failure::Pipe(error) => Error::Pipe(error),
+            Failure::Silent => Error::Silent {
+                what,
+                engine,
                 within,
-            }
-        };
-        // Its input has ended. It says why it stopped, if it was the one that stopped.
-        let patience = match fed {
-            Ok(()) => within + LAST_WORDS,
-            Err(Unfed::Silent) => return Err(silent(&mut child)),
-            Err(Unfed::Broken) => LAST_WORDS,
-        };
-        let deadline = Instant::now() + patience;
-        let left = || deadline.saturating_duration_since(Instant::now());
-        let texts = (told.recv_timeout(left()), printed.recv_timeout(left()));
-        let (told, printed) = match texts {
-            (Ok(told), Ok(printed)) => (told, printed),
-            (Err(RecvTimeoutError::Timeout), _) | (_, Err(RecvTimeoutError::Timeout))
-                if fed.is_ok() =>
-            {
-                return Err(silent(&mut child));
-            }
-            (told, printed) => {
-                end(&mut child);
-                (told.unwrap_or_default(), printed.unwrap_or_default())
-            }
-        };
-        if child.wait().map_err(client)?.success() && fed.is_ok() {
-            return Ok(printed);
-        }
-        Err(Error::Refused {
-            what: what.to_owned(),
-            engine: self.engine.clone(),
-            message: message(&told),
-        })
-    }
-}
-
-/// Why a program did not take all of its input.
-#[derive(Clone, Copy)]
-enum Unfed {
-    /// It took nothing for too long.
-    Silent,
-    /// It takes no more, or there is no more and what it has is not whole.
-    Broken,
-}
-
-/// Gives a program its input.
-fn feed(mut stdin: ChildStdin, mut archive: Archive<'_>, within: Duration) -> Result<(), Unfed> {
-    let broken = |_| Unfed::Broken;
-    let flags = fcntl_getfl(&stdin).map_err(|_| Unfed::Broken)?;
-    fcntl_setfl(&stdin, flags | OFlags::NONBLOCK).map_err(|_| Unfed::Broken)?;
-    let timeout = Timespec::try_from(within).map_err(|_| Unfed::Broken)?;
-    let mut buffer = vec![0; 64 << 10];
-    loop {
-        let count = archive.read(&mut buffer).map_err(broken)?;
-        if count == 0 {
-            return Ok(());
-        }
-        let mut rest = &buffer[..count];
-        while !rest.is_empty() {
-            match stdin.write(rest) {
-                Ok(written) => rest = &rest[written..],
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let mut writable = [PollFd::new(&stdin, PollFlags::OUT)];
-                    if poll(&mut writable, Some(&timeout)) == Ok(0) {
-                        return Err(Unfed::Silent);
-                    }
-                }
-                Err(error) => return Err(broken(error)),
-            }
+            },
+            Failure::Failed(told) => Error::Refused {
+                what,
+                engine,
+                message: message(&told),
+            },
         }
     }
 }
 
-/// Reads what a program prints, to its end. The thread is left alone if that never comes.
-fn read_aside(pipe: Option<impl Read + Send + 'static>) -> io::Result<Receiver<String>> {
-    let (sender, receiver) = channel();
-    thread::Builder::new().spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let _ = pipe.read_to_end(&mut bytes);
-        }
-        let _ = sender.send(String::from_utf8_lossy(&bytes).into_owned());
-    })?;
-    Ok(receiver)
-}
-
-fn end(child: &mut Child) {
-    let _ = child.kill();
-    let _ = child.wait();
-}
+/// What a line of `ctr` about its failure starts with.
+const OWN: &str = "ctr: ";
 
 /// What `ctr` says last, without the words of its libraries before.
 fn message(told: &str) -> String {
-    let last = told.lines().rfind(|line| !line.trim().is_empty());
-    let last = last.unwrap_or("nothing").trim_start_matches("ctr: ");
+    // Whoever runs `ctr` elsewhere may say afterwards that it failed.
+    let own = told.lines().rfind(|line| line.starts_with(OWN));
+    let last = || told.lines().rfind(|line| !line.trim().is_empty());
+    let last = own.or_else(last).unwrap_or("nothing");
+    let last = last.trim_start_matches(OWN);
     match (last.find("rpc error: code = "), last.find(" desc = ")) {
         (Some(start), Some(end)) if start < end => {
             format!("{}{}", &last[..start], &last[end + " desc = ".len()..])
@@ -256,7 +156,7 @@ fn client_version(text: &str) -> Option<String> {
 pub(crate) fn untried(version: &str) -> Option<String> {
     let is_tried = TRIED.iter().any(|release| version.starts_with(release));
     (!is_tried).then(|| {
-        let tried = TRIED.map(|release| format!("{release}x")).join(" and ");
+        let tried = TRIED.map(|release| format!("{release}x")).join(", ");
         format!("ctr {version} was not tried with this program ({tried} were)")
     })
 }
@@ -289,6 +189,8 @@ mod tests {
                 "disk full",
             ),
             ("ctr: x: rpc error: code = NotFound desc = no y", "x: no y"),
+            ("ctr: no y\nssh: exit status 1\n", "no y"),
+            ("sh: ctr: not found\n", "sh: ctr: not found"),
             ("", "nothing"),
         ] {
             assert_eq!(message(told), expected);

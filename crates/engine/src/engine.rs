@@ -103,10 +103,12 @@ impl Engine {
     /// Removes what this process has in the engine for the time of a load, and ends what leads there. For a
     /// process that is about to be stopped; [`load`](Self::load) itself leaves nothing.
     pub fn abandon(&self) {
-        let own = Owner::this_process();
         match &self.kind {
-            Kind::Api(api) => api.remove_names(|owner| *owner == own),
-            Kind::Containerd(containerd) => containerd.remove_names(|owner| *owner == own),
+            Kind::Api(api) => {
+                let own = Owner::this_process();
+                api.remove_names(|owner| *owner == own);
+            }
+            Kind::Containerd(containerd) => containerd.abandon(),
         }
         if let Some(ssh) = &self.ssh {
             ssh.end();

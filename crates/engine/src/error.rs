@@ -20,6 +20,11 @@ pub enum Error {
         /// Where, and why it is not there.
         tried: Vec<Tried>,
     },
+    /// No containerd answers behind a command.
+    #[error(
+        "no containerd answers: {0}; the command must end in a `ctr` that may use containerd, as root mostly does"
+    )]
+    NoCtr(Tried),
     /// An address is not supported.
     #[error("{variable}={text}: {why}")]
     Address {
@@ -118,7 +123,7 @@ pub enum Error {
         /// What was to be done.
         what: String,
         /// The program.
-        client: &'static str,
+        client: String,
         /// The system's error.
         source: io::Error,
     },

@@ -25,6 +25,7 @@ mod missing_layers;
 mod observer;
 mod podman;
 mod probe;
+mod program;
 mod save;
 mod send;
 mod ssh;

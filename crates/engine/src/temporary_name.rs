@@ -1,9 +1,12 @@
 //! Names that images have in an engine while one is loaded, and what becomes of them when a run is
-//! killed: the next one removes the names of processes that are gone.
+//! killed: the next one removes the names of processes that are gone. Who loads from another machine or
+//! container cannot see which those are, and removes names that are a day old.
 
 use std::fmt;
 use std::fs;
 use std::process;
+use std::sync::OnceLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use oci::Digest;
 use rustix::io::Errno;
@@ -15,6 +18,9 @@ pub(crate) const LOADING: &str = "stream-layered.invalid/loading";
 /// Repository of all probes.
 pub(crate) const PROBE: &str = "stream-layered-probe";
 
+/// Seconds after which no load goes on any more. containerd keeps blobs without a name as long.
+const LONGEST_LOAD: u64 = 24 * 60 * 60;
+
 /// The name that this process's image has while it is loaded. Another process that loads the same one
 /// does not take it away.
 pub(crate) fn loading_name() -> String {
@@ -25,21 +31,24 @@ pub(crate) fn loading_name() -> String {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Owner {
     /// Which processes its number counts among. An engine may be used by several machines, and by
-    /// containers that have processes of their own; nobody knows what runs elsewhere.
+    /// containers that have processes of their own; only its age tells of what ran elsewhere.
     space: String,
     pid: u32,
     /// When it started, in ticks since the system's start: numbers are given again.
     start: u64,
+    /// When it first loaded something, in seconds since 1970 by its own clock.
+    since: u64,
 }
 
 impl Owner {
-    /// This process. On systems without `/proc`, nobody removes its names but itself.
+    /// This process.
     pub(crate) fn this_process() -> Self {
         let pid = process::id();
         Self {
             space: process_space().unwrap_or_else(|| UNKNOWN.to_owned()),
             pid,
             start: start_of(pid).unwrap_or(0),
+            since: *SINCE.get_or_init(now),
         }
     }
 
@@ -50,6 +59,7 @@ impl Owner {
             space: parts.next()?.to_owned(),
             pid: parts.next()?.parse().ok()?,
             start: parts.next()?.parse().ok()?,
+            since: parts.next()?.parse().ok()?,
         })
     }
 
@@ -62,20 +72,41 @@ impl Owner {
         Self::parse(tags.next()?)
     }
 
-    /// Whether this process would see it, and it does not run any more.
+    /// Whether it does not run any more, or cannot.
     pub(crate) fn is_gone(&self) -> bool {
-        process_space().is_some_and(|space| space == self.space)
-            && match start_of(self.pid) {
-                Some(start) => start != self.start,
-                // Other users' processes may be hidden, which the system call tells.
-                None => !is_running(self.pid),
-            }
+        self.is_gone_at(now())
     }
+
+    fn is_gone_at(&self, now: u64) -> bool {
+        if process_space().is_none_or(|space| space != self.space) {
+            return now.saturating_sub(self.since) > LONGEST_LOAD;
+        }
+        match start_of(self.pid) {
+            Some(start) => start != self.start,
+            // Other users' processes may be hidden, which the system call tells.
+            None => !is_running(self.pid),
+        }
+    }
+}
+
+/// When this process first loaded something.
+static SINCE: OnceLock<u64> = OnceLock::new();
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |since| since.as_secs())
 }
 
 impl fmt::Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}-{}", self.space, self.pid, self.start)
+        let Self {
+            space,
+            pid,
+            start,
+            since,
+        } = self;
+        write!(f, "{space}-{pid}-{start}-{since}")
     }
 }
 
@@ -113,7 +144,7 @@ mod tests {
         let own = Owner::this_process();
         assert_eq!(Owner::parse(&own.to_string()), Some(own.clone()));
         assert_eq!(Owner::parse(&format!("{own}-0123456789ab")), Some(own));
-        for text in ["", "1", "a-b-c", "4242"] {
+        for text in ["", "1", "a-b-c-d", "a-1-1", "4242"] {
             assert_eq!(Owner::parse(text), None, "{text}");
         }
     }
@@ -151,5 +182,11 @@ mod tests {
             ..earlier
         };
         assert!(!elsewhere.is_gone(), "what runs elsewhere is not known");
+        let since = elsewhere.since;
+        assert!(!elsewhere.is_gone_at(since + LONGEST_LOAD));
+        assert!(elsewhere.is_gone_at(since + LONGEST_LOAD + 1));
+        assert!(!elsewhere.is_gone_at(0), "its clock is ahead");
+        let own = Owner::this_process();
+        assert!(!own.is_gone_at(u64::MAX), "who runs is not gone");
     }
 }
