@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
@@ -31,9 +31,20 @@ pub fn before_stop(clean_up: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
     thread::Builder::new().spawn(move || {
         if let Some(signal) = signals.forever().next() {
+            IS_STOPPING.store(true, Ordering::Relaxed);
             clean_up();
             let _ = emulate_default_handler(signal);
         }
     })?;
     Ok(())
+}
+
+static IS_STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// Waits for the end of the program if it is being stopped: what fails then fails because of that, and is
+/// nothing to tell.
+pub fn let_stop() {
+    while IS_STOPPING.load(Ordering::Relaxed) {
+        thread::park();
+    }
 }

@@ -114,6 +114,10 @@ impl Containerd {
             self.name_image(&own, &table.image().repo_tags)?;
             Ok(loaded)
         });
+        if self.ctr.program.is_stopped() {
+            // Who stopped it removes the name.
+            return loaded;
+        }
         // Also what failed half way may have that name. Only now are those of others removed: what a
         // killed run left may well be what this one needs.
         let this = Owner::this_process();

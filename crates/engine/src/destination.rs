@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::address::without_password;
 use crate::choice::Choice;
+use crate::cluster::{ClusterNode, Clusters, Minikube};
 use crate::detect::Surroundings;
 use crate::engine::Engine;
 use crate::error::Error;
@@ -126,16 +127,30 @@ impl Destination {
     /// It cannot be asked which engines there are, or there is none. An engine that does not answer is
     /// told as its [`Node::engine`] where there may be others.
     pub fn open(&self, surroundings: &Surroundings<'_>) -> Result<Vec<Node>, Error> {
+        let clusters = Clusters {
+            environment: surroundings.environment,
+            timeouts: surroundings.timeouts,
+        };
+        let all = |nodes: Vec<ClusterNode>| {
+            let nodes = nodes.into_iter().map(|node| Node {
+                engine: surroundings.behind(&node.command),
+                name: node.name,
+            });
+            nodes.collect()
+        };
         let engine = match self {
             Self::Engine(choice) => surroundings.find(*choice),
             Self::Address(text) => surroundings.at_address(text),
             Self::Context(name) => surroundings.of_context(name),
             Self::Ssh(address) => surroundings.behind_ssh(address),
-            Self::Kind(_) | Self::K3d(_) | Self::K3s | Self::Minikube(_) | Self::Ctr(_) => {
-                Err(Error::Unsupported {
-                    destination: self.to_string(),
-                })
-            }
+            Self::Ctr(command) => surroundings.behind(command),
+            Self::Kind(name) => return Ok(all(clusters.kind(name.as_deref())?)),
+            Self::K3d(name) => return Ok(all(clusters.k3d(name.as_deref())?)),
+            Self::K3s => return Ok(all(vec![Clusters::k3s()])),
+            Self::Minikube(name) => match clusters.minikube(name.as_deref())? {
+                Minikube::Containerd(nodes) => return Ok(all(nodes)),
+                Minikube::Docker(variables) => surroundings.named_by(&variables),
+            },
         };
         Ok(vec![Node {
             name: self.to_string(),

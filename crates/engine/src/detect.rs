@@ -1,5 +1,6 @@
 //! Which engine runs.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -96,6 +97,36 @@ impl Surroundings<'_> {
     /// `ssh` does not get there, or none answers.
     pub(crate) fn behind_ssh(&self, address: &SshAddress) -> Result<Engine, Error> {
         behind_ssh::open(&self.ssh, address, self.timeouts)
+    }
+
+    /// The containerd that is behind a command, which stands before the arguments of `ctr`.
+    ///
+    /// # Errors
+    ///
+    /// It does not answer.
+    pub(crate) fn behind(&self, command: &[String]) -> Result<Engine, Error> {
+        let containerd = Containerd::behind(command, self.timeouts)?;
+        Ok(Engine::new(Kind::Containerd(containerd)))
+    }
+
+    /// Docker where these variables are set.
+    ///
+    /// # Errors
+    ///
+    /// The one that they name does not answer.
+    pub(crate) fn named_by(&self, variables: &BTreeMap<String, OsString>) -> Result<Engine, Error> {
+        let environment = |name: &str| {
+            let variable = variables.get(name).cloned();
+            variable.or_else(|| (self.environment)(name))
+        };
+        let surroundings = Surroundings {
+            environment: &environment,
+            usual: Vec::new(),
+            ctr: self.ctr.clone(),
+            ssh: self.ssh.clone(),
+            timeouts: self.timeouts,
+        };
+        surroundings.find(Choice::Docker)
     }
 
     fn open_any(&self, candidate: &Candidate) -> Result<Engine, Error> {

@@ -22,9 +22,37 @@ pub enum Error {
     },
     /// No containerd answers behind a command.
     #[error(
-        "no containerd answers: {0}; the command must end in a `ctr` that may use containerd, as root mostly does"
+        "no containerd answers: {0}; run that by hand: it must be a `ctr` that may use containerd, as root mostly may"
     )]
     NoCtr(Tried),
+    /// It cannot be asked which nodes a cluster has.
+    #[error("`{command}`, which tells the cluster's nodes, fails: {why}")]
+    Listing {
+        /// What was run.
+        command: String,
+        /// Its own words.
+        why: String,
+    },
+    /// A cluster has no nodes.
+    #[error("{cluster} has no nodes, says `{command}`; {advice}")]
+    NoNodes {
+        /// The cluster.
+        cluster: String,
+        /// What was run.
+        command: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A cluster runs its containers by something else than containerd or Docker.
+    #[error(
+        "{cluster} runs its containers by {runtime}, not by containerd or docker; `minikube image load` takes whole archives"
+    )]
+    Runtime {
+        /// The cluster.
+        cluster: String,
+        /// Its runtime.
+        runtime: String,
+    },
     /// An address is not supported.
     #[error("{variable}={text}: {why}")]
     Address {

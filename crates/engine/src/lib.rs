@@ -10,6 +10,7 @@ mod api;
 mod behind_ssh;
 mod choice;
 mod client;
+mod cluster;
 mod containerd;
 mod ctr;
 mod destination;

@@ -43,7 +43,7 @@ pub(crate) enum Failure {
     Pipe(io::Error),
     /// It did neither take input nor end in time.
     Silent,
-    /// It failed, after it had said this on its standard error.
+    /// It failed, and said this.
     Failed(String),
 }
 
@@ -99,6 +99,11 @@ impl Program {
         }
     }
 
+    /// Whether it was [stopped](Self::stop).
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
     fn output(
         &self,
         words: &[&str],
@@ -121,7 +126,7 @@ impl Program {
         let child = &mut running.0;
         let printed = read_aside(child.stdout.take()).map_err(Failure::Pipe)?;
         let told = read_aside(child.stderr.take()).map_err(Failure::Pipe)?;
-        let stop = || is_fed && self.is_stopped.load(Ordering::Relaxed);
+        let stop = || is_fed && self.is_stopped();
         let fed = match (input, child.stdin.take()) {
             (Some(input), Some(stdin)) => feed(stdin, input, within, &stop),
             _ => Ok(()),
@@ -141,13 +146,13 @@ impl Program {
                 Failure::Silent
             });
         }
-        let told = told.unwrap_or_default();
-        match printed {
-            Some(printed) if fed.is_ok() && child.wait().map_err(Failure::NotRun)?.success() => {
-                Ok(printed)
-            }
-            _ => Err(Failure::Failed(told)),
+        let (told, printed) = (told.unwrap_or_default(), printed.unwrap_or_default());
+        if fed.is_ok() && child.wait().map_err(Failure::NotRun)?.success() {
+            return Ok(printed);
         }
+        // Older `docker exec` prints what it cannot run.
+        let is_told = !told.trim().is_empty();
+        Err(Failure::Failed(if is_told { told } else { printed }))
     }
 }
 
@@ -270,6 +275,8 @@ mod tests {
         assert_eq!(shell("echo a; echo b >&2").run(&[], LATE).unwrap(), "a\n");
         let failure = shell("echo a; echo b >&2; exit 3").run(&[], LATE);
         assert!(matches!(failure, Err(Failure::Failed(told)) if told == "b\n"));
+        let failure = shell("echo a; exit 3").run(&[], LATE);
+        assert!(matches!(failure, Err(Failure::Failed(told)) if told == "a\n"));
         let failure = Program::new(["/there/is/none"]).run(&[], LATE);
         assert!(matches!(failure, Err(Failure::NotRun(_))));
         assert_eq!(shell("cat").feed(&[], LATE, &mut &b"a"[..]).unwrap(), "a");

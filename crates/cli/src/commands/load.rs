@@ -38,9 +38,17 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         .filter_map(|node| node.engine.as_ref().ok().map(Arc::downgrade))
         .collect();
     signals::before_stop(move || {
-        for engine in engines.iter().filter_map(Weak::upgrade) {
-            engine.abandon();
-        }
+        thread::scope(|scope| {
+            for engine in engines.iter().filter_map(Weak::upgrade) {
+                let same = Arc::clone(&engine);
+                if Builder::new()
+                    .spawn_scoped(scope, move || same.abandon())
+                    .is_err()
+                {
+                    engine.abandon();
+                }
+            }
+        });
     })?;
     let mut cache = args.cache.settings().open();
     let spool = Spool::new(args.spool.spool_size);
@@ -61,6 +69,7 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         quiet: args.quiet,
     };
     let results = job.load(nodes, &mut cache);
+    signals::let_stop();
     made_twice::tell(&spool, args.quiet);
     let results = results?;
     report(&input.image.repo_tags, results, args.quiet)

@@ -178,12 +178,12 @@ fn a_containerd_that_is_not_there_is_told_in_plain_words() {
 #[test]
 fn names_of_killed_runs_are_removed_and_no_others() {
     let own = own_name();
-    let parts: Vec<&str> = own.split('-').collect();
-    let [space, pid, start, since] = parts[parts.len() - 4..] else {
+    let (repository, tag) = own.rsplit_once(':').unwrap();
+    let parts: Vec<&str> = tag.split('-').collect();
+    let [space, pid, start, since] = parts[..] else {
         panic!("{own}");
     };
-    let before = own.strip_suffix(&format!("{space}-{pid}-{start}-{since}"));
-    let name = |tag: String| format!("{}{tag}", before.unwrap());
+    let name = |tag: String| format!("{repository}:{tag}");
     let gone = name(format!("{space}-{pid}-1-{since}"));
     let elsewhere = name(format!("01234567-{pid}-{start}-{since}"));
     let old = name(format!("01234567-{pid}-{start}-1"));
