@@ -2,14 +2,14 @@
 
 use core::arch::x86_64::*;
 
-use crate::kernel::K;
+use crate::constants::K;
 use crate::message::{Block, Message, State};
 
 pub(super) const WIDTH: usize = 8;
 
 type V = __m256i;
 
-kernel!("avx2,bmi1,bmi2");
+vectors!("avx2,bmi1,bmi2");
 
 #[target_feature(enable = "avx2")]
 #[inline]

@@ -2,14 +2,14 @@
 
 use core::arch::x86_64::*;
 
-use crate::kernel::K;
+use crate::constants::K;
 use crate::message::{Block, Message, State};
 
 pub(super) const WIDTH: usize = 16;
 
 type V = __m512i;
 
-kernel!("avx512f,avx512bw,bmi1,bmi2");
+vectors!("avx512f,avx512bw,bmi1,bmi2");
 
 #[target_feature(enable = "avx512f")]
 #[inline]

@@ -1,14 +1,13 @@
 //! Which kernels the processor has, and the only way to call them.
 
-#[cfg(target_arch = "x86_64")]
-use crate::avx2;
-#[cfg(target_arch = "x86_64")]
-use crate::avx512;
+#[cfg(target_arch = "aarch64")]
+use crate::armv8;
 use crate::message::{Block, Message, State};
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, avx512, sha_ni};
 
-/// The environment variable that overrides [`Lanes::detect`], for tests and measurements on
-/// processors that have SHA instructions: a name of [`Lanes::available`], or anything else, such as
-/// `off`, for none. It has no influence on any digest.
+/// The environment variable that overrides [`Lanes::detect`], for tests and measurements: a name of
+/// [`Lanes::available`], or anything else, such as `off`, for none. It has no influence on any digest.
 pub const SETTING: &str = "STREAM_LAYERED_LANES";
 
 /// A way to hash several messages at once that this processor has.
@@ -16,6 +15,8 @@ pub const SETTING: &str = "STREAM_LAYERED_LANES";
 pub struct Lanes {
     name: &'static str,
     width: usize,
+    /// Fewer messages than these are faster one after the other.
+    least: usize,
     /// Takes so many blocks of each of at most `width` messages, which have as many or more.
     ///
     /// # Safety
@@ -26,37 +27,53 @@ pub struct Lanes {
     one: unsafe fn(&mut State, &[Block]),
 }
 
-/// With as few messages as this, taking one after the other is faster than leaving most lanes
-/// empty: a lane alone has less than half the speed of the code for one message.
-const FEW: usize = 2;
-
 impl Lanes {
-    /// The best way, if there is one that pays: where the processor has instructions for SHA-256,
-    /// they are faster. [`SETTING`] overrides this.
+    /// The best way that the processor has, or none. [`SETTING`] overrides this.
     pub fn detect() -> Option<Self> {
-        if let Some(name) = std::env::var_os(SETTING) {
-            return Self::available().into_iter().find(|way| name == way.name);
-        }
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("sha") {
-            return None;
-        }
-        Self::available().into_iter().next()
+        let setting = std::env::var_os(SETTING);
+        let is_chosen = |way: &Self| setting.as_ref().is_none_or(|name| name == way.name);
+        Self::available().into_iter().find(is_chosen)
     }
 
-    /// All ways that the processor has, the best first: `avx512` and `avx2`. Registers of 128 bits
-    /// are no way: they gain nothing.
+    /// All ways that the processor has, the best first: `sha-ni` or `armv8`, `avx512`, `avx2`.
+    /// Registers of 128 bits are no way without SHA instructions: they gain nothing.
     pub fn available() -> Vec<Self> {
-        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut))]
+        #[cfg_attr(
+            not(any(target_arch = "x86_64", target_arch = "aarch64")),
+            expect(unused_mut)
+        )]
         let mut ways = Vec::new();
         // These checks are what makes the calls in `compress` sound: they ask for every feature that
         // the kernels are compiled with, and that the system keeps such registers.
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("sha") && is_x86_feature_detected!("sse4.1") {
+            ways.push(Self {
+                name: "sha-ni",
+                width: sha_ni::WIDTH,
+                least: 2,
+                many: sha_ni::many,
+                one: lone,
+            });
+        }
+        #[cfg(target_arch = "aarch64")]
+        if std::arch::is_aarch64_feature_detected!("neon")
+            && std::arch::is_aarch64_feature_detected!("sha2")
+        {
+            ways.push(Self {
+                name: "armv8",
+                width: armv8::WIDTH,
+                least: 2,
+                many: armv8::many,
+                one: lone,
+            });
+        }
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("bmi2") {
             if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") {
                 ways.push(Self {
                     name: "avx512",
                     width: avx512::WIDTH,
+                    least: VECTORS_LEAST,
                     many: avx512::many,
                     one: avx512::one,
                 });
@@ -65,6 +82,7 @@ impl Lanes {
                 ways.push(Self {
                     name: "avx2",
                     width: avx2::WIDTH,
+                    least: VECTORS_LEAST,
                     many: avx2::many,
                     one: avx2::one,
                 });
@@ -80,7 +98,7 @@ impl Lanes {
 
     /// Whether so many messages at once are faster than one after the other.
     pub fn pays_for(&self, messages: usize) -> bool {
-        messages > FEW
+        messages >= self.least
     }
 
     /// Most messages at once.
@@ -100,7 +118,7 @@ impl Lanes {
     pub fn compress(&self, messages: &mut [Message<'_>]) -> usize {
         assert!(messages.len() <= self.width, "too many messages");
         let count = messages.iter().map(|m| m.blocks.len()).min().unwrap_or(0);
-        if messages.len() > FEW {
+        if self.pays_for(messages.len()) {
             // SAFETY: only `available` makes `Lanes`, after it has seen the features of `many`.
             unsafe { (self.many)(messages, count) }
         } else {
@@ -111,4 +129,15 @@ impl Lanes {
         }
         count
     }
+}
+
+/// With fewer messages, a vector's lanes are too empty: a lane alone has less than half the speed of
+/// the code for one message.
+#[cfg(target_arch = "x86_64")]
+const VECTORS_LEAST: usize = 3;
+
+/// One message, where the processor has instructions for SHA-256: `sha2` finds them too.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+fn lone(state: &mut State, blocks: &[Block]) {
+    sha2::block_api::compress256(&mut state.0, blocks);
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 
+use crate::hasher::Hasher;
 use crate::lanes::Lanes;
 use crate::message::{Message, State, padding};
 
@@ -99,5 +100,46 @@ proptest! {
         for lanes in Lanes::available() {
             check(&lanes, &lengths, width.min(lanes.width()), &steps);
         }
+    }
+
+    #[test]
+    fn hashers_in_turn_have_nothing_to_do_with_each_other(
+        // Which hasher takes how many bytes.
+        turns in proptest::collection::vec((0..4usize, 0..70_000usize), 0..60),
+        moved in any::<bool>(),
+    ) {
+        let mut hashers: [_; 4] = std::array::from_fn(|_| (Hasher::default(), Sha256::new()));
+        for (turn, &(which, length)) in turns.iter().enumerate() {
+            let bytes = Running::new(length, turn as u8).message;
+            let (hasher, expected) = &mut hashers[which];
+            expected.update(&bytes);
+            if moved && turn % 3 == 0 {
+                std::thread::scope(|scope| scope.spawn(|| hasher.update(&bytes)).join().unwrap());
+            } else {
+                hasher.update(&bytes);
+            }
+        }
+        for (hasher, expected) in hashers {
+            prop_assert_eq!(hasher.finish(), <[u8; 32]>::from(expected.finalize()));
+        }
+    }
+}
+
+#[test]
+fn hashers_on_several_threads_at_once() {
+    let bytes = Running::new(1 << 20, 1).message;
+    let expected = <[u8; 32]>::from(Sha256::digest(&bytes));
+    // Two hashers change places between two threads, so that each finds the other waiting.
+    let mut hashers = [Hasher::default(), Hasher::default()];
+    for piece in bytes.chunks(16 << 10) {
+        std::thread::scope(|scope| {
+            for hasher in &mut hashers {
+                scope.spawn(|| hasher.update(piece));
+            }
+        });
+        hashers.reverse();
+    }
+    for hasher in hashers {
+        assert_eq!(hasher.finish(), expected);
     }
 }
