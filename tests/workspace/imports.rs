@@ -15,7 +15,7 @@ const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("sha256-lanes", &[]),
     ("test-peers", &[]),
     ("layering", &["nix-compat"]),
-    ("stores", &["files", "net", "nix-compat"]),
+    ("stores", &["files", "net", "nix-compat", "sha256-lanes"]),
     ("registry", &["files", "net", "oci"]),
     ("image", &["files", "nix-compat", "oci", "sha256-lanes"]),
     ("engine", &["files", "image", "net", "nix-compat", "oci"]),

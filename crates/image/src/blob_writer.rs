@@ -9,7 +9,8 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use nix_compat::tree::Trees;
-use oci::DigestWriter;
+use oci::Digest;
+use sha256_lanes::Hasher;
 
 use crate::base::{BaseContent, BaseImage, BaseLayer, BaseReader, DiffIdSink};
 use crate::bytes::compression::Compression;
@@ -151,10 +152,7 @@ impl<'a> BlobWriter<'_, 'a> {
     pub fn write(self, out: impl Write) -> Result<BlobId, Error> {
         let Self { writers, index, .. } = self;
         let table = writers.table;
-        let mut out = Hashed {
-            out,
-            digest: DigestWriter::default(),
-        };
+        let mut out = Hashed::new(out);
         let layer = table.layer(index);
         if let Layer::Base(base, of_base) = layer
             && let Some(blob) = base.blob(of_base)
@@ -171,7 +169,7 @@ impl<'a> BlobWriter<'_, 'a> {
             let mut checked = DiffIdSink::new(&mut sink, Some(blob))?;
             writers.copy_base(base, of_base, &mut checked)?;
             checked.finish(of_base)?;
-            let (found, _) = out.digest.finish();
+            let (found, _) = out.finish();
             return if found == blob.digest {
                 Ok(blob)
             } else {
@@ -181,7 +179,7 @@ impl<'a> BlobWriter<'_, 'a> {
         let compression = table.compression();
         let (tar, blob) = if compression == Compression::None {
             self.write_tar(layer, WriteSink::new(&mut out))?;
-            let (digest, size) = out.digest.finish();
+            let (digest, size) = out.finish();
             let tar = TarId { digest, size };
             (tar, BlobId::plain(tar))
         } else {
@@ -194,7 +192,7 @@ impl<'a> BlobWriter<'_, 'a> {
             let digest = hashing.finish();
             sink.into_inner().finish().map_err(Error::Output)?;
             let tar = TarId { digest, size };
-            let (digest, size) = out.digest.finish();
+            let (digest, size) = out.finish();
             let media_type = compression.media_type();
             (
                 tar,
@@ -244,16 +242,33 @@ impl<'a> BlobWriter<'_, 'a> {
     }
 }
 
-/// A writer that takes the digest of what goes through it.
+/// A writer that takes the digest and the length of what goes through it. Mostly that is a tar, of
+/// which a digest is taken at the same time.
 struct Hashed<W> {
     out: W,
-    digest: DigestWriter,
+    hasher: Hasher,
+    length: u64,
+}
+
+impl<W> Hashed<W> {
+    fn new(out: W) -> Self {
+        Self {
+            out,
+            hasher: Hasher::default(),
+            length: 0,
+        }
+    }
+
+    fn finish(self) -> (Digest, u64) {
+        (Digest::from_sha256(self.hasher.finish()), self.length)
+    }
 }
 
 impl<W: Write> Write for Hashed<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.out.write(bytes)?;
-        self.digest.update(&bytes[..count]);
+        self.hasher.update(&bytes[..count]);
+        self.length += count as u64;
         Ok(count)
     }
 

@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use oci::{Digest, DigestWriter};
+use oci::Digest;
+use sha256_lanes::Hasher;
 
 /// Bytes that are read from a file, or hashed, at once. SHA-256 is as fast with 32 KiB as with any
 /// more; this is a compromise with the number of system calls.
@@ -154,10 +155,11 @@ impl<W: Write> Sink for WriteSink<W> {
     }
 }
 
-/// A sink that takes the digest of what goes through it into another.
+/// A sink that takes the digest of what goes through it into another. What it goes to, or comes from,
+/// mostly takes one too.
 pub struct HashingSink<'a, S> {
     sink: &'a mut S,
-    digest: DigestWriter,
+    hasher: Hasher,
     buffer: Box<[u8]>,
 }
 
@@ -166,31 +168,31 @@ impl<'a, S: Sink> HashingSink<'a, S> {
     pub fn new(sink: &'a mut S) -> Self {
         Self {
             sink,
-            digest: DigestWriter::default(),
+            hasher: Hasher::default(),
             buffer: vec![0; BUFFER].into(),
         }
     }
 
     /// The digest of all bytes.
     pub fn finish(self) -> Digest {
-        self.digest.finish().0
+        Digest::from_sha256(self.hasher.finish())
     }
 }
 
 impl<S: Sink> Sink for HashingSink<'_, S> {
     fn write(&mut self, bytes: &[u8]) -> Result<(), Stop> {
-        self.digest.update(bytes);
+        self.hasher.update(bytes);
         self.sink.write(bytes)
     }
 
     fn copy_stream(&mut self, stream: &mut dyn Read, size: u64) -> Result<u64, CopyError> {
         let Self {
             sink,
-            digest,
+            hasher,
             buffer,
         } = self;
         copy_exactly(stream, size, buffer, |bytes| {
-            digest.update(bytes);
+            hasher.update(bytes);
             sink.write(bytes)
         })
     }

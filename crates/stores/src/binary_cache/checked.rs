@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use nix_compat::NarHash;
 use nix_compat::content_address::{ContentCheck, ContentError};
-use sha2::{Digest, Sha256};
+use sha256_lanes::Hasher;
 
 /// Bytes that are not those that the narinfo describes.
 #[derive(Debug, thiserror::Error)]
@@ -19,13 +19,14 @@ pub(super) enum WrongBytes {
     Content(ContentError),
 }
 
-/// Passes the bytes of a NAR on while it hashes and counts them. Too many bytes are an error at once;
+/// Passes the bytes of a NAR on while it hashes and counts them, mostly to one who hashes what is made
+/// of them on the same thread. Too many bytes are an error at once;
 /// too few, or a wrong hash, at the end.
 pub(super) struct Checked<R> {
     inner: R,
     size: u64,
     hash: NarHash,
-    digest: Option<Sha256>,
+    hasher: Option<Hasher>,
     /// What a path is held to that nobody signed.
     content: Option<ContentCheck>,
     count: u64,
@@ -37,7 +38,7 @@ impl<R: Read> Checked<R> {
             inner,
             size,
             hash,
-            digest: Some(Sha256::new()),
+            hasher: Some(Hasher::default()),
             content,
             count: 0,
         }
@@ -47,8 +48,8 @@ impl<R: Read> Checked<R> {
         if self.count < self.size {
             return Err(WrongBytes::Shorter(self.size, self.count));
         }
-        if let Some(digest) = self.digest.take() {
-            let digest: [u8; 32] = digest.finalize().into();
+        if let Some(hasher) = self.hasher.take() {
+            let digest = hasher.finish();
             if digest != self.hash.0 {
                 let found = data_encoding::HEXLOWER.encode(&digest);
                 return Err(WrongBytes::Hash(self.hash, found));
@@ -79,8 +80,8 @@ impl<R: Read> Read for Checked<R> {
             self.end().map_err(io::Error::other)?;
         } else {
             let bytes = &buffer[..count];
-            if let Some(digest) = &mut self.digest {
-                digest.update(bytes);
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update(bytes);
             }
             if let Some(content) = &mut self.content {
                 content.update(bytes);
@@ -93,6 +94,8 @@ impl<R: Read> Read for Checked<R> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     fn read(bytes: &[u8], size: u64, hash: &[u8]) -> String {
