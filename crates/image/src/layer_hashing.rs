@@ -1,10 +1,11 @@
 //! The digests of layers' tars, taken by several threads while the layers before are written.
 //!
-//! There are two ways. With instructions for SHA-256 a thread hashes one layer after the other, as
-//! fast as it can read. Without, it hashes many at once, see [`in_lanes`].
+//! There are two ways. Where the processor can, several layers are hashed at once, see [`in_lanes`];
+//! else, and where there are few layers, a thread hashes one after the other.
 
 mod hashing;
 mod in_lanes;
+mod meeting;
 
 use std::num::NonZeroUsize;
 
@@ -124,14 +125,19 @@ impl Hashing<'_> {
         body: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
         if let Some(in_lanes) = lanes.and_then(|lanes| InLanes::plan(self, lanes, jobs)) {
-            let threads = 0..in_lanes.threads();
-            let tasks = threads.map(|_| || in_lanes.run());
+            let threads = in_lanes.threads();
+            let tasks = (0..threads.get()).map(|_| || in_lanes.run());
             return self
                 .schedule
-                .run_tasks(jobs, tasks.collect(), || body(self));
+                .run_tasks(threads, tasks.collect(), || body(self));
         }
+        // Layers that are put on disk are begun in their order.
+        let order = match filling {
+            Some(_) => self.wanted.clone(),
+            None => self.by_need(jobs.get()),
+        };
         let work = |index| self.settle(index, filling);
-        self.schedule.run(jobs, &self.wanted, work, || body(self))
+        self.schedule.run(jobs, &order, work, || body(self))
     }
 }
 

@@ -190,6 +190,7 @@ mod tests {
                     .parse_base_name(&format!("{number:032}-path"))
                     .unwrap(),
             ],
+            size: 0,
             tar: None,
         };
         let rules = TarRules {

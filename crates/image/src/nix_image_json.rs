@@ -126,7 +126,8 @@ impl NixImage {
                 .iter()
                 .map(|path| store_dir.parse(path))
                 .collect::<Result<_, _>>()?;
-            store_layers.push(StoreLayer { paths, tar });
+            let size = tar.map_or(0, |tar| tar.size);
+            store_layers.push(StoreLayer { paths, size, tar });
         }
         let time = |key, text: &str| {
             Timestamp::parse(text, now).map_err(|why| NixImageError::Time { key, why })

@@ -40,6 +40,8 @@ pub struct Image {
 pub struct StoreLayer {
     /// The paths, in the order of the tar.
     pub paths: Vec<StorePath>,
+    /// About how long it is, in bytes: the NAR sizes of its paths together. 0 where they are not known.
+    pub size: u64,
     /// What its tar is, where the recipe says so: Nix takes digests when it builds an image.
     pub tar: Option<TarId>,
 }

@@ -96,6 +96,7 @@ pub fn take(layers: &[Vec<StorePath>], rules: &TarRules) -> Result<Vec<DigestTex
     let store = LocalStore::below(Path::new("/"));
     let layers = layers.iter().map(|paths| StoreLayer {
         paths: paths.clone(),
+        size: 0,
         tar: None,
     });
     let image = Image::of_layers(rules.clone(), layers.collect());

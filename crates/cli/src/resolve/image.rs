@@ -132,6 +132,7 @@ impl ResolvedImage {
                 .into_iter()
                 .map(|layer| StoreLayer {
                     paths: layer.paths,
+                    size: layer.size,
                     tar: None,
                 })
                 .collect(),

@@ -57,6 +57,30 @@ impl<'a> Hashing<'a> {
         }
     }
 
+    /// The layers that are hashed, in the order in which `streams` threads begin them.
+    ///
+    /// The writer needs a layer once it has written those before, about as fast as all threads
+    /// together hash. A layer is begun so much earlier as it takes one thread to hash it: the first
+    /// ones first, but a large one before those that are written before it. So the writer seldom waits
+    /// for a layer, and no large one is left alone in the end.
+    pub(super) fn by_need(&self, streams: usize) -> Vec<usize> {
+        let mut before = 0;
+        let needed: Vec<i128> = (0..self.table.len())
+            .map(|index| {
+                let size = match self.table.layer(index) {
+                    Layer::Own(OwnLayer::Store(layer)) => i128::from(layer.size),
+                    Layer::Own(OwnLayer::Root(_)) | Layer::Base(..) => 0,
+                };
+                let needed = before - size * streams as i128;
+                before += size;
+                needed
+            })
+            .collect();
+        let mut order = self.wanted.clone();
+        order.sort_by_key(|&index| (needed[index], index));
+        order
+    }
+
     /// Waits until the layer at `index` is hashed, if it is to be.
     ///
     /// # Errors

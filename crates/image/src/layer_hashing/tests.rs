@@ -62,6 +62,7 @@ fn image(names: &[&str]) -> Image {
     };
     let layers = names.iter().map(|name| StoreLayer {
         paths: vec![path(name)],
+        size: name.parse().unwrap_or(0),
         tar: None,
     });
     let rules = TarRules {

@@ -25,6 +25,7 @@ fn image(given: Option<TarId>) -> Image {
     let path = format!("{}-app", "a".repeat(32));
     let layer = StoreLayer {
         paths: vec![StoreDir::default().parse_base_name(&path).unwrap()],
+        size: 0,
         tar: given,
     };
     let rules = TarRules {

@@ -75,6 +75,7 @@ fn image() -> Image {
     };
     let layer = |number| StoreLayer {
         paths: vec![path(number)],
+        size: 0,
         tar: None,
     };
     Image::of_layers(rules, (0..LAYERS).map(layer).collect())
