@@ -204,7 +204,7 @@ impl Planner<'_> {
     /// after each rebuild.
     fn by_name(&self, nodes: impl IntoIterator<Item = NodeIndex>) -> Vec<NodeIndex> {
         let mut nodes: Vec<NodeIndex> = nodes.into_iter().collect();
-        nodes.sort_by_key(|&node| {
+        nodes.sort_by_cached_key(|&node| {
             let path = &self.closure.graph()[node].path;
             (path.name(), path.hash())
         });

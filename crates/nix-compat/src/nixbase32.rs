@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use data_encoding::{BitOrder, Encoding, Specification};
 
 /// The alphabet, in the order of the values that the characters stand for.
-pub const ALPHABET: &str = "0123456789abcdfghijklmnpqrsvwxyz";
+const ALPHABET: &str = "0123456789abcdfghijklmnpqrsvwxyz";
 
 static ENCODING: LazyLock<Encoding> = LazyLock::new(|| {
     let mut specification = Specification::new();
@@ -20,6 +20,11 @@ static ENCODING: LazyLock<Encoding> = LazyLock::new(|| {
         .encoding()
         .expect("the alphabet has 32 different characters")
 });
+
+/// Whether a character is of the alphabet.
+pub fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_digit() || byte.is_ascii_lowercase() && !matches!(byte, b'e' | b'o' | b't' | b'u')
+}
 
 /// Encodes bytes.
 pub fn encode(bytes: &[u8]) -> String {
@@ -44,6 +49,14 @@ mod tests {
         let text = "0mdqa9w1p6cmli6976v4wi0sw9r4p5prkj7lzfd1877wk11c9c73";
         assert_eq!(encode(&digest), text);
         assert_eq!(decode(text).unwrap(), digest);
+    }
+
+    #[test]
+    fn digits_are_those_of_the_alphabet() {
+        for byte in 0..=u8::MAX {
+            let is_in_alphabet = ALPHABET.as_bytes().contains(&byte);
+            assert_eq!(is_digit(byte), is_in_alphabet, "{byte}");
+        }
     }
 
     #[test]

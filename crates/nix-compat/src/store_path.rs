@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use crate::nixbase32;
 use crate::shown::shown;
 
 /// Length of the hash part of a store path's base name, in characters.
@@ -206,7 +207,7 @@ fn check_base_name(base_name: &str) -> Result<(), ParseStorePathError> {
         && base_name.as_bytes()[HASH_LEN] == b'-'
         && base_name.as_bytes()[..HASH_LEN]
             .iter()
-            .all(|&b| crate::nixbase32::ALPHABET.as_bytes().contains(&b));
+            .all(|&byte| nixbase32::is_digit(byte));
     if !is_hash {
         return Err(Hash(error_text()));
     }
