@@ -3,25 +3,35 @@
 use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix_compat::StorePath;
 use nix_compat::tree::{Contents, Opened, Stamp, TreeError, Trees, Visit, sibling_order};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use listing::{Lister, Listing, Listings};
+
+mod listing;
+
 /// What Nix adds, with a number behind it, to names in a store whose file system takes `Makefile` and
 /// `makefile` for one: `makefile~nix~case~hack~1` (`libutil/archive.cc`, setting `use-case-hack`). NARs,
 /// and so images, have the name without it.
 const CASE_HACK: &[u8] = b"~nix~case~hack~";
+
+/// Longest path that the system takes at once, in bytes.
+const MAX_PATH: usize = 1023;
 
 /// The files of a store that lies below some root directory.
 #[derive(Debug, Clone)]
 pub struct StoreFiles {
     root: PathBuf,
     case_hack: bool,
+    /// What was found in trees that were shown once.
+    listings: Arc<Listings>,
 }
 
 impl StoreFiles {
@@ -31,6 +41,7 @@ impl StoreFiles {
             root: root.into(),
             // As Nix's own default.
             case_hack: cfg!(target_os = "macos"),
+            listings: Arc::default(),
         }
     }
 
@@ -52,6 +63,39 @@ impl StoreFiles {
 
 impl Trees for StoreFiles {
     fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
+        if self.case_hack {
+            // A name that was found is not the one that is shown.
+            return self.walk(path, visitor);
+        }
+        if let Some(listing) = self.listings.take(path) {
+            return self.show(&listing, visitor);
+        }
+        let mut lister = Lister::new(visitor);
+        self.walk(path, &mut lister)?;
+        if let Some(listing) = lister.finish(MAX_PATH.saturating_sub(self.root.as_os_str().len())) {
+            self.listings.keep(path, listing);
+        }
+        Ok(())
+    }
+}
+
+impl StoreFiles {
+    /// Shows a tree as it was found before.
+    fn show(&self, listing: &Listing, visitor: &mut dyn Visit) -> Result<(), TreeError> {
+        let root = &self.root;
+        listing.show(visitor, |visitor, path, executable, stamp| {
+            let place = Place { root, path };
+            let mut contents = FileContents {
+                entry: None,
+                stamp,
+                place,
+            };
+            visitor.file(path, executable, &mut contents)
+        })
+    }
+
+    /// Walks through a tree and shows what is there.
+    fn walk(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
         let place = self.locate(path.as_ref());
         let name = CString::new(place.as_os_str().as_bytes()).map_err(|error| TreeError::Read {
             path: place.clone(),
@@ -63,22 +107,27 @@ impl Trees for StoreFiles {
             path: path.as_str().as_bytes().to_vec(),
             visitor,
         };
-        let kind = match rustix::fs::statat(CWD, &name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => FileType::from_raw_mode(stat.st_mode),
-            Err(Errno::NOENT) => {
-                return Err(TreeError::Missing {
-                    path: path.clone(),
-                    store: self.locate(Path::new(path.store_dir())),
-                });
+        // Most are directories: those take one call fewer than with a look at the kind before.
+        match open_directory(CWD, &name) {
+            Ok(directory) => walk.directory(directory),
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                let stat = rustix::fs::statat(CWD, &name, AtFlags::SYMLINK_NOFOLLOW);
+                let stat = stat.map_err(|error| walk.read_error(error))?;
+                walk.leaf(CWD, &name, FileType::from_raw_mode(stat.st_mode))
             }
-            Err(error) => return Err(walk.read_error(error)),
-        };
-        if kind == FileType::Directory {
-            walk.directory(CWD, &name)
-        } else {
-            walk.leaf(CWD, &name, kind)
+            Err(Errno::NOENT) => Err(TreeError::Missing {
+                path: path.clone(),
+                store: self.locate(Path::new(path.store_dir())),
+            }),
+            Err(error) => Err(walk.read_error(error)),
         }
     }
+}
+
+/// Opens a directory that is not a link to one.
+fn open_directory(at: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(at, name, flags, Mode::empty())
 }
 
 /// A directory whose entries are being shown.
@@ -101,8 +150,8 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Shows a directory and all below it. The levels are a list of their own, so that the depth of
     /// a tree is limited by open files, not by this thread's stack.
-    fn directory(&mut self, at: BorrowedFd<'_>, name: &CStr) -> Result<(), TreeError> {
-        let mut levels = vec![self.open(at, name, self.path.len())?];
+    fn directory(&mut self, directory: OwnedFd) -> Result<(), TreeError> {
+        let mut levels = vec![self.read(directory, self.path.len())?];
         while let Some(level) = levels.last_mut() {
             let Some((name, kind)) = level.entries.pop() else {
                 self.path.truncate(level.parent);
@@ -118,8 +167,8 @@ impl Walk<'_> {
                 .fd()
                 .map_err(|error| self.read_error(error))?;
             if kind == FileType::Directory {
-                let next = self.open(at, &name, parent)?;
-                levels.push(next);
+                let next = open_directory(at, &name).map_err(|error| self.read_error(error))?;
+                levels.push(self.read(next, parent)?);
             } else {
                 self.leaf(at, &name, kind)?;
                 self.path.truncate(parent);
@@ -128,12 +177,10 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn open(&mut self, at: BorrowedFd<'_>, name: &CStr, parent: usize) -> Result<Level, TreeError> {
+    /// Shows the directory itself, and reads what is in it.
+    fn read(&mut self, directory: OwnedFd, parent: usize) -> Result<Level, TreeError> {
         self.visitor.directory(&self.path)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut directory = rustix::fs::openat(at, name, flags, Mode::empty())
-            .and_then(Dir::new)
-            .map_err(|error| self.read_error(error))?;
+        let mut directory = Dir::new(directory).map_err(|error| self.read_error(error))?;
         let mut entries = Vec::new();
         while let Some(entry) = directory.read() {
             let entry = entry.map_err(|error| self.read_error(error))?;
@@ -211,8 +258,7 @@ impl Walk<'_> {
                     &self.path,
                     executable,
                     &mut FileContents {
-                        at,
-                        name,
+                        entry: Some((at, name)),
                         stamp,
                         place,
                     },
@@ -272,8 +318,8 @@ impl Place<'_> {
 }
 
 struct FileContents<'a> {
-    at: BorrowedFd<'a>,
-    name: &'a CStr,
+    /// The directory that it lies in, and its name there, where that directory is open.
+    entry: Option<(BorrowedFd<'a>, &'a CStr)>,
     stamp: Stamp,
     place: Place<'a>,
 }
@@ -290,14 +336,11 @@ impl Contents for FileContents<'_> {
     fn open(&mut self) -> Result<Opened<'_>, TreeError> {
         // It was a regular file. With `NONBLOCK`, a pipe that took its place is not waited for.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(self.at, self.name, flags, Mode::empty())
-            .map_err(|error| self.place.read_error(error))?;
-        let stat = rustix::fs::fstat(&file).map_err(|error| self.place.read_error(error))?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return Err(TreeError::Kind {
-                path: self.place.on_disk(),
-            });
-        }
+        let file = match self.entry {
+            Some((at, name)) => rustix::fs::openat(at, name, flags, Mode::empty()),
+            None => rustix::fs::open(self.place.on_disk(), flags, Mode::empty()),
+        };
+        let file = file.map_err(|error| self.place.read_error(error))?;
         Ok(Opened::File(File::from(file)))
     }
 }

@@ -101,11 +101,14 @@ impl<'a, S: Sink> LayerTar<'a, S> {
         let stamp = contents.stamp();
         let is_same = self.seen.file(stamp);
         let mut is_unchanged = true;
+        let mut is_file = true;
         let copied = match contents.open()? {
             Opened::File(file) => {
                 let copied = self.sink.copy_file(&file, size);
-                let now = file.metadata().map(|metadata| Stamp::of(&metadata)).ok();
-                is_unchanged = stamp.is_none() || now == stamp;
+                // Only now: what took the file's place is not waited for, and not believed.
+                let now = file.metadata().ok();
+                is_file = now.as_ref().is_none_or(|now| now.is_file());
+                is_unchanged = stamp.is_none() || now.map(|now| Stamp::of(&now)) == stamp;
                 copied
             }
             Opened::Stream(mut stream) => self.sink.copy_stream(&mut stream as &mut dyn Read, size),
@@ -117,6 +120,7 @@ impl<'a, S: Sink> LayerTar<'a, S> {
             )
         };
         match copied {
+            Ok(_) | Err(CopyError::Read(_)) if !is_file => Err(TreeError::Kind { path: path() }),
             Ok(found) if found == size && !(is_same && is_unchanged) => {
                 Err(TreeError::Rewritten { path: path() })
             }
