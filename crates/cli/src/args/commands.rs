@@ -10,6 +10,7 @@ use oci::{Platform, Reference};
 
 use super::image::{ImageArgs, RegistryArgs};
 use super::parse;
+use super::push_name::PushName;
 use crate::resolve::plan_source::PlanSource;
 
 /// Arguments of `stream`.
@@ -141,13 +142,23 @@ pub struct LoadArgs {
 pub struct PushArgs {
     /// Where to push the image: HOST[:PORT]/REPOSITORY[:TAG].
     #[arg(value_name = "REF")]
-    pub reference: Reference,
+    pub reference: PushName,
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
+    /// Push several images, as `plan --fleet` takes them. What they share is read and sent once. In
+    /// REF, {name} and {tag} stand for each image's name and tag: HOST/TEAM/{name}:{tag}.
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "IMAGE",
+        conflicts_with_all = ["paths", "closure", "conf", "repo_tag", "name", "digest_file"],
+        help_heading = "Closure"
+    )]
+    pub fleet: Vec<String>,
     /// Push to this reference too. Repeatable.
     #[arg(long, value_name = "REF", help_heading = "Registry")]
-    pub also: Vec<Reference>,
+    pub also: Vec<PushName>,
     /// Reuse unchanged layers of this image, as well as those of the image at REF. Repeatable.
     #[arg(long, value_name = "REF", help_heading = "Registry")]
     pub previous_image: Vec<Reference>,

@@ -8,6 +8,7 @@ use layering::{LayerPattern, MIN_LAYER_SIZE};
 use oci::Platform;
 
 use super::parse::{self, InheritArg};
+use crate::resolve::fleet_plan_source::FleetPlanSource;
 use crate::resolve::plan_request::{DEFAULT_MAX_LAYERS, DEFAULT_STRATEGY};
 use crate::resolve::plan_source::PlanSource;
 use crate::resolve::source::ImageSource;
@@ -197,6 +198,14 @@ pub struct LayerArgs {
     /// docker://REF or docker-daemon:NAME[:TAG]. Unchanged layers keep their place.
     #[arg(long, value_name = "PLAN|IMAGE")]
     pub previous: Vec<PlanSource>,
+    /// Take the layers that the plan of a fleet has for one of its images: FILE is what
+    /// `plan --fleet … --format json` printed, NAME is the image's name there.
+    #[arg(
+        long,
+        value_name = "FILE#NAME",
+        conflicts_with_all = ["strategy", "max_layers", "previous", "own", "min_layer_size"]
+    )]
+    pub fleet_plan: Option<FleetPlanSource>,
     /// Put the store paths whose names match (`glibc-*`), or their closure (`closure:python3-*`),
     /// into a layer of their own. Repeatable, the lowest layer first.
     #[arg(long = "layer", value_name = "PATTERN")]

@@ -12,6 +12,7 @@ mod commands;
 mod image;
 pub mod mistyped;
 mod parse;
+mod push_name;
 mod settings;
 
 use std::num::NonZeroUsize;
@@ -22,6 +23,7 @@ pub use self::commands::{
     DiffArgs, DiffFormat, FormatArg, LoadArgs, NixStep, PlanArgs, PlanFormat, PushArgs, StreamArgs,
     WhyArgs,
 };
+pub use self::push_name::PushName;
 pub use self::settings::annotations;
 
 /// Turn the closure of Nix store paths into a layered, reproducible container image.

@@ -56,6 +56,7 @@ impl ImageArgs {
                 strategy: self.layers.strategy.clone(),
                 max_layers: self.layers.max_layers,
                 previous: self.layers.previous.clone(),
+                fleet_plan: self.layers.fleet_plan.clone(),
                 own: self.layers.own.clone(),
                 min_layer_size: self.layers.min_layer_size,
             },

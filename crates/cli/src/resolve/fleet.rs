@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use image::base::BaseImage;
 use image::nix_image_json::NixImage;
 use image::timestamp::Timestamp;
@@ -16,37 +16,26 @@ use stores::Graph;
 use crate::input;
 use crate::platform;
 use crate::resolve::closure::RootedClosure;
-use crate::resolve::fleet_image;
+use crate::resolve::fleet_member::{FleetContent, FleetMember};
 use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::plan_request::{DEFAULT_STRATEGY, LayerRules};
 use crate::resolve::plan_source;
 use crate::resolve::store::Store;
-use crate::resolve::subject::{Subject, SubjectSettings};
+use crate::resolve::subject::Subject;
 use crate::usage::UsageError;
 
-/// Options that have a meaning for a fleet, among those that an image of packages follows.
-const OPTIONS: [&str; 4] = ["--max-layers", "--previous", "--min-layer-size", "--arch"];
-
-/// Reads the images that `words` name, and the plans before them.
+/// Reads the closures of the images, and the plans before them.
 ///
 /// # Errors
 ///
-/// A word names no image, two images have one name, or something cannot be read.
-pub fn resolve(settings: &ImageSettings, words: &[String], store: &Store) -> Result<Fleet> {
-    refuse_options(settings)?;
+/// Two images have one name, or something cannot be read.
+pub fn resolve(settings: &ImageSettings, members: &[&FleetMember], store: &Store) -> Result<Fleet> {
     let reader = Reader { settings, store };
     let mut images = BTreeMap::new();
-    for word in words {
-        for (name, image) in reader
-            .images(word)
-            .with_context(|| format!("--fleet {word}"))?
-        {
-            if images.insert(name.clone(), image).is_some() {
-                let usage = format!(
-                    "--fleet names two images {name}; write NAME=PATH to give one another name"
-                );
-                return Err(UsageError(usage).into());
-            }
+    for member in members {
+        let (name, image) = reader.image(member)?;
+        if images.insert(name.clone(), image).is_some() {
+            return Err(two_of(&name).into());
         }
     }
     let mut fleet = Fleet::new(images);
@@ -60,16 +49,29 @@ pub fn resolve(settings: &ImageSettings, words: &[String], store: &Store) -> Res
     Ok(fleet)
 }
 
-fn refuse_options(settings: &ImageSettings) -> Result<(), UsageError> {
+/// What to say of two images with one name.
+pub fn two_of(name: &str) -> UsageError {
+    UsageError(format!(
+        "--fleet names two images {name}; write NAME=PATH to give one another name"
+    ))
+}
+
+/// Refuses options that were given, and are not among the `allowed` ones. A fleet's strategy is
+/// always stable.
+///
+/// # Errors
+///
+/// The first of them.
+pub fn refuse_options(settings: &ImageSettings, allowed: &[&str]) -> Result<(), UsageError> {
     let given = settings.subject.package_options.iter();
     let is_default = settings.layers.strategy == DEFAULT_STRATEGY;
     let mut others = given.filter(|given| {
-        !OPTIONS.contains(&given.as_str()) && !(is_default && *given == "--strategy")
+        !(allowed.contains(&given.as_str()) || is_default && *given == "--strategy")
     });
     match others.next() {
         None => Ok(()),
         Some(option) => Err(UsageError(format!(
-            "{option} is for one image, and has no effect on the plan of a fleet"
+            "{option} is for one image, and has no meaning for a fleet"
         ))),
     }
 }
@@ -80,97 +82,60 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The images of one word, with their names.
-    fn images(&self, word: &str) -> Result<Vec<(String, FleetImage)>> {
-        if let Some((name, paths)) = fleet_image::named(word) {
-            return Ok(vec![(name.to_owned(), self.of_paths(paths.split(','))?.1)]);
-        }
-        if word == "-" || word.ends_with(".json") {
-            return self.of_file(Path::new(word));
-        }
-        match self.of_paths([word].into_iter())? {
-            (Some(name), image) => Ok(vec![(name, image)]),
-            (None, _) => {
-                let usage =
-                    format!("{word} is a package, and has no name as an image; write NAME={word}");
-                Err(UsageError(usage).into())
-            }
-        }
-    }
-
-    /// The image of store paths, or the one that a result of streamLayeredImage makes, with its name.
-    fn of_paths<'t>(
-        &self,
-        paths: impl Iterator<Item = &'t str>,
-    ) -> Result<(Option<String>, FleetImage)> {
-        let subject = SubjectSettings {
-            paths: paths.map(Into::into).collect(),
-            ..SubjectSettings::default()
-        };
-        match subject.resolve(self.store)? {
-            Subject::Packages(paths) => {
-                let closure = RootedClosure::read(&paths, None, self.store)?;
-                Ok((None, self.image(closure.closure, closure.hidden, 0)?))
-            }
-            Subject::Configuration(file) => {
-                let conf = NixImage::parse(&input::read_input(&file)?, Timestamp::now());
-                let conf = conf.with_context(|| format!("{}", file.display()))?;
-                let layers = conf.store_layers.iter().map(|layer| layer.paths.clone());
-                let paths: Vec<StorePath> = layers.flatten().collect();
-                let closure = Closure::new(self.store.closure(&paths)?);
-                let closure = closure.context("the closure is incomplete")?;
-                let shown: BTreeSet<&StorePath> = paths.iter().collect();
-                let all = closure.paths().map(|info| &info.path);
-                let hidden = all.filter(|path| !shown.contains(path)).cloned().collect();
-                let base_layers = match &conf.from_image {
-                    Some(base) => BaseImage::open(&self.store.locate(base), None, &conf.platform)?
-                        .layers
-                        .len(),
-                    None => 0,
-                };
-                let (name, _) = split_tag(&conf.repo_tag);
+    /// An image, and its name.
+    fn image(&self, member: &FleetMember) -> Result<(String, FleetImage)> {
+        let name = member.name.as_deref().unwrap_or_default();
+        match &member.content {
+            FleetContent::Graph(graph) => {
+                let image = self.of_graph(graph);
                 Ok((
-                    Some(name.to_owned()),
-                    self.image(closure, hidden, base_layers)?,
+                    name.to_owned(),
+                    image.with_context(|| format!("image {name}"))?,
                 ))
             }
+            FleetContent::Paths(paths) => match member.subject(paths, &[], self.store)? {
+                Subject::Packages(paths) => {
+                    let closure = RootedClosure::read(&paths, None, self.store)?;
+                    let image = self.of_closure(closure.closure, closure.hidden, 0)?;
+                    Ok((name.to_owned(), image))
+                }
+                Subject::Configuration(file) => {
+                    let (own_name, image) = self.of_configuration(&file)?;
+                    Ok((member.name.clone().unwrap_or(own_name), image))
+                }
+            },
         }
     }
 
-    /// The images of a file.
-    fn of_file(&self, file: &Path) -> Result<Vec<(String, FleetImage)>> {
-        let bytes = input::read_input(file)?;
-        let mut value: Value = serde_json::from_slice(&bytes).context("it is not JSON")?;
-        let Some(Value::Object(images)) = value.get_mut("images").map(Value::take) else {
-            bail!("it has no object `images`, of {{\"roots\": […]}} or {{\"graph\": […]}} by name");
+    fn of_configuration(&self, file: &Path) -> Result<(String, FleetImage)> {
+        let conf = NixImage::parse(&input::read_input(file)?, Timestamp::now());
+        let conf = conf.with_context(|| format!("{}", file.display()))?;
+        let layers = conf.store_layers.iter().map(|layer| layer.paths.clone());
+        let paths: Vec<StorePath> = layers.flatten().collect();
+        let closure = Closure::new(self.store.closure(&paths)?);
+        let closure = closure.context("the closure is incomplete")?;
+        let shown: BTreeSet<&StorePath> = paths.iter().collect();
+        let all = closure.paths().map(|info| &info.path);
+        let hidden = all.filter(|path| !shown.contains(path)).cloned().collect();
+        let base_layers = match &conf.from_image {
+            Some(base) => BaseImage::open(&self.store.locate(base), None, &conf.platform)?
+                .layers
+                .len(),
+            None => 0,
         };
-        let image = |(name, image): (String, Value)| {
-            let image = self
-                .of_value(&image)
-                .with_context(|| format!("image {name}"))?;
-            Ok((name, image))
-        };
-        images.into_iter().map(image).collect()
+        let (name, _) = split_tag(&conf.repo_tag);
+        let image = self.of_closure(closure, hidden, base_layers)?;
+        Ok((name.to_owned(), image))
     }
 
-    fn of_value(&self, image: &Value) -> Result<FleetImage> {
-        if image.get("graph").is_some_and(Value::is_array) {
-            let bytes = serde_json::to_vec(image)?;
-            let store = self.store;
-            let graph =
-                store.with_outlines(|trees| Graph::parse(store.store_dir(), &bytes, trees))?;
-            let closure = Closure::new(graph.paths).context("the closure is incomplete")?;
-            return self.image(closure, graph.exclude, 0);
-        }
-        let roots = image.get("roots").and_then(Value::as_array);
-        let roots = roots.map(|roots| roots.iter().map(Value::as_str).collect::<Option<Vec<_>>>());
-        match roots.flatten() {
-            Some(roots) if !roots.is_empty() => Ok(self.of_paths(roots.into_iter())?.1),
-            _ => bail!("it has neither a list `graph` nor a list `roots` of store paths"),
-        }
+    fn of_graph(&self, graph: &Value) -> Result<FleetImage> {
+        let (bytes, store) = (serde_json::to_vec(graph)?, self.store);
+        let graph = store.with_outlines(|trees| Graph::parse(store.store_dir(), &bytes, trees))?;
+        let closure = Closure::new(graph.paths).context("the closure is incomplete")?;
+        self.of_closure(closure, graph.exclude, 0)
     }
 
-    fn image(
+    fn of_closure(
         &self,
         closure: Closure,
         hidden: BTreeSet<StorePath>,

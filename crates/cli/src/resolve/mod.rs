@@ -8,6 +8,8 @@ pub mod closure;
 pub mod config_values;
 pub mod fleet;
 pub mod fleet_image;
+pub mod fleet_member;
+pub mod fleet_plan_source;
 pub mod image;
 pub mod image_config;
 pub mod image_name;

@@ -57,6 +57,11 @@ impl Planned {
         base: Option<&BaseImage>,
     ) -> Result<Self> {
         let closure = RootedClosure::read(paths, settings.subject.closure.as_deref(), store)?;
+        if let Some(source) = &settings.layers.fleet_plan {
+            let plan = source.open()?;
+            return Self::as_given(closure, plan)
+                .with_context(|| format!("--fleet-plan {source} is not for these store paths"));
+        }
         let platform = platform::platform(settings.platform.as_ref())?;
         let rules = settings.layers.resolve(&settings.registry, &platform)?;
         let base_layers = base.map_or(0, |base| base.layers.len());
@@ -67,6 +72,16 @@ impl Planned {
             plan: plan(&closure.closure, &request)?,
             request: Some(request),
             closure,
+        })
+    }
+
+    /// The layers that a plan has for exactly these store paths.
+    fn as_given(closure: RootedClosure, plan: Plan) -> Result<Self> {
+        plan.check(&closure.closure, &closure.hidden)?;
+        Ok(Self {
+            closure,
+            request: None,
+            plan,
         })
     }
 

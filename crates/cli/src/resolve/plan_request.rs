@@ -9,6 +9,7 @@ use nix_compat::StorePath;
 use oci::Platform;
 
 use crate::input;
+use crate::resolve::fleet_plan_source::FleetPlanSource;
 use crate::resolve::plan_source::PlanSource;
 use crate::resolve::registry_client::RegistrySettings;
 use crate::usage::UsageError;
@@ -31,6 +32,8 @@ pub struct LayerSettings {
     pub max_layers: usize,
     /// The previous image or its plan; of a fleet, there may be several.
     pub previous: Vec<PlanSource>,
+    /// The plan of a fleet that has this image's. With it, nothing else here counts.
+    pub fleet_plan: Option<FleetPlanSource>,
     /// Paths that have a layer of their own.
     pub own: Vec<LayerPattern>,
     /// Minimum size of a layer, in bytes.

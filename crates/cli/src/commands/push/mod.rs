@@ -6,6 +6,7 @@
 //! name it by the digest of its tar: none is read more than twice.
 
 mod claims;
+mod fleet;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +24,7 @@ use registry::{
     StoredManifest,
 };
 
-use crate::args::{self, PushArgs};
+use crate::args::{self, PushArgs, PushName};
 use crate::jobs::{jobs, senders};
 use crate::output::console::{self, say};
 use crate::output::learned;
@@ -31,15 +32,82 @@ use crate::output::push_progress::{self, PushProgress};
 use crate::resolve::image::ResolvedImage;
 use crate::resolve::layer_table::layer_table;
 use crate::resolve::registry_client;
+use crate::resolve::source::ImageSource;
 use crate::usage::UsageError;
 
 /// Runs the command.
 pub fn run(args: &PushArgs) -> Result<()> {
     let mut settings = args.image.settings()?;
     settings.store.warn = console::warnings(args.quiet);
-    check_digests(args)?;
+    if !args.fleet.is_empty() {
+        return fleet::run(args, &settings);
+    }
+    let names = names_of_one(args)?;
     let client = registry_client::client(&settings.registry)?;
     let input = ResolvedImage::new(&settings)?;
+    let digest = push_image(
+        args,
+        &client,
+        &input,
+        &names,
+        &mut args.cache.settings().open(),
+    )?;
+    if let Some(file) = &args.digest_file {
+        fs::write(file, format!("{digest}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    console::print(format!("{}\n", names.first().with_digest(digest)))
+}
+
+/// What one image is pushed to.
+fn names_of_one(args: &PushArgs) -> Result<Names<'_>> {
+    let reference = |name: &PushName| match name {
+        PushName::One(reference) => Ok(reference.clone()),
+        PushName::Each(text) => Err(UsageError(format!(
+            "{text} stands for the references of several images; name them with --fleet"
+        ))),
+    };
+    let all = [&args.reference].into_iter().chain(&args.also);
+    let names = Names {
+        references: all.map(reference).collect::<Result<_, _>>()?,
+        siblings: &[],
+    };
+    // A digest names the manifest that is pushed, and not the index that it is put into.
+    let mut with_digest = names
+        .references
+        .iter()
+        .filter(|name| name.digest().is_some());
+    match with_digest.next() {
+        Some(reference) if args.index => {
+            let usage = format!("--index: {reference} has a digest; leave it out");
+            Err(UsageError(usage).into())
+        }
+        _ => Ok(names),
+    }
+}
+
+/// Where an image is pushed to.
+struct Names<'a> {
+    /// One or more.
+    references: Vec<Reference>,
+    /// Where images that share layers with it were pushed to before.
+    siblings: &'a [Reference],
+}
+
+impl Names<'_> {
+    fn first(&self) -> &Reference {
+        &self.references[0]
+    }
+}
+
+/// Pushes an image, and keeps in the cache what is known of its layers then.
+fn push_image(
+    args: &PushArgs,
+    client: &Client,
+    input: &ResolvedImage,
+    names: &Names<'_>,
+    cache: &mut LayerCache,
+) -> Result<Digest> {
     let mut annotations = input.annotations.clone();
     annotations.extend(args::annotations(&args.annotation)?);
     if !args.quiet {
@@ -48,44 +116,26 @@ pub fn run(args: &PushArgs) -> Result<()> {
         }
     }
     let (trees, jobs) = (input.store.trees(), jobs(args.jobs));
-    let cache = args.cache.settings().open();
-    let table = layer_table(&input, args.compression, &cache)?;
+    let table = layer_table(input, args.compression, cache)?;
     hash_unkeyed_layers(&table, trees, jobs)?;
-    table.recall(&cache);
+    table.recall(cache);
     let cache = Mutex::new(cache);
     let run = PushRun {
         args,
-        client: &client,
+        names,
+        client,
         table: &table,
         writers: &BlobWriters::new(&table, trees, jobs),
         cache: &cache,
         annotations: &annotations,
     };
     // Layers of the base image are taken over from where they are.
-    let base = settings.base.as_ref();
-    let base = base.and_then(|base| base.source.reference());
-    let digest = run.push_all(base, trees);
+    let base = args.image.settings.from_image.as_ref();
+    let digest = run.push_all(base.and_then(ImageSource::reference), trees);
     // Also where it failed: of what was remembered wrongly, the table knows better now.
     let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
     learned::keep(&table, &mut cache, args.quiet);
-    let digest = digest?;
-    if let Some(file) = &args.digest_file {
-        fs::write(file, format!("{digest}\n"))
-            .with_context(|| format!("cannot write {}", file.display()))?;
-    }
-    console::print(format!("{}\n", args.reference.with_digest(digest)))
-}
-
-/// A digest names the manifest that is pushed, and not the index that it is put into.
-fn check_digests(args: &PushArgs) -> Result<()> {
-    let names = [&args.reference].into_iter().chain(&args.also);
-    for reference in names.filter(|reference| reference.digest().is_some()) {
-        if args.index {
-            let usage = format!("--index: {reference} has a digest; leave it out");
-            return Err(UsageError(usage).into());
-        }
-    }
-    Ok(())
+    digest
 }
 
 /// Names in one repository.
@@ -120,10 +170,11 @@ fn identifier(reference: &Reference) -> String {
 
 struct PushRun<'a> {
     args: &'a PushArgs,
+    names: &'a Names<'a>,
     client: &'a Client,
     table: &'a LayerTable<'a>,
     writers: &'a BlobWriters<'a>,
-    cache: &'a Mutex<LayerCache>,
+    cache: &'a Mutex<&'a mut LayerCache>,
     annotations: &'a BTreeMap<String, String>,
 }
 
@@ -135,7 +186,9 @@ impl PushRun<'_> {
         if !self.args.quiet {
             self.tell_claims(&targets);
         }
-        let mut mount_from: Vec<&Reference> = self.args.previous_image.iter().collect();
+        let siblings = self.names.siblings.iter();
+        let mut mount_from: Vec<&Reference> =
+            self.args.previous_image.iter().chain(siblings).collect();
         mount_from.extend(base);
         let mut digests = Vec::new();
         for target in &targets {
@@ -166,7 +219,7 @@ impl PushRun<'_> {
     /// Where to push to, by repositories, and what is there.
     fn targets(&self) -> Result<Vec<Target<'_>>> {
         let mut references: Vec<Vec<&Reference>> = Vec::new();
-        for reference in [&self.args.reference].into_iter().chain(&self.args.also) {
+        for reference in &self.names.references {
             match references
                 .iter_mut()
                 .find(|target| is_same_repository(target[0], reference))
@@ -251,8 +304,7 @@ impl PushRun<'_> {
     /// Compares the image with the digests of the names that it gets.
     fn compare(&self, documents: &Documents) -> Result<()> {
         let found = documents.descriptor.digest;
-        let names = [&self.args.reference].into_iter().chain(&self.args.also);
-        for name in names {
+        for name in &self.names.references {
             if let Some(expected) = name.digest()
                 && expected != found
             {
@@ -398,7 +450,7 @@ impl Blob for PushLayer<'_, '_> {
 /// vain.
 struct Watcher<'a> {
     progress: PushProgress,
-    cache: &'a Mutex<LayerCache>,
+    cache: &'a Mutex<&'a mut LayerCache>,
     table: &'a LayerTable<'a>,
 }
 
