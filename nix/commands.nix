@@ -1,4 +1,4 @@
-# Programs that load, push and plan an image: `nix run .#image.load`.
+# Programs that load, push, plan and lock an image: `nix run .#image.load`.
 { lib, program }:
 {
   baseName,
@@ -12,6 +12,7 @@ lib.genAttrs
     "load"
     "push"
     "plan"
+    "lock"
   ]
   (
     verb:

@@ -53,8 +53,12 @@
   # --- What follows is not in nixpkgs. ---
   # How store paths become layers, without a layeringPipeline: "stable", "auto", "popularity".
   strategy ? null,
-  # The image before, or its plan, as a file: what did not change stays in its layer.
+  # The image before, or its plan, as a file: what did not change stays in its layer. If it is a script
+  # (a result of this function), a `conf.json` or a plan with digests, layers that did not change are not
+  # hashed again.
   previous ? null,
+  # A lock file, as `.lock` writes it: the plan and the digests that it has are not made again.
+  lock ? null,
   # Added to `config.Labels`.
   labels ? { },
   # Annotations of the image's manifest, where the format has them (OCI).
@@ -133,9 +137,11 @@ let
       maxLayers
       fromImage
       layeringPipeline
-      previous
+      lock
       debug
       ;
+    # What a script writes is described by its configuration.
+    previous = if previous.isExe or false then previous.conf else previous;
     strategy = if strategy == null && layeringPipeline == null then "stable" else strategy;
   };
   graph =
@@ -169,22 +175,28 @@ let
   # change of the text would take all digests again. A plan takes milliseconds, digests read the whole
   # closure. Where the plans differ after all, since the configuration's own size counts in one, the
   # step that writes the configuration takes the digests that lack.
+  ofLayers =
+    name: command: attrs:
+    step "${baseName}-${name}" command (
+      plan
+      // files
+      // graph [
+        references
+        customisationLayer
+      ]
+      # It reads the whole closure.
+      // {
+        allowSubstitutes = true;
+      }
+      // attrs
+    );
   layerDigests =
-    if !digests || mtime == "now" then
-      null
-    else
-      step "${baseName}-layer-digests.json" "digests" (
-        plan
-        // files
-        // graph [
-          references
-          customisationLayer
-        ]
-        # It reads the whole closure.
-        // {
-          allowSubstitutes = true;
-        }
-      );
+    if !digests || mtime == "now" then null else ofLayers "layer-digests.json" "digests" { };
+
+  # Hashes what the lock has.
+  lockCheck = ofLayers "lock-check" "lock-check" {
+    meta.description = "compares the digests in the lock of the image ${imageName} with its layers";
+  };
 
   configuration =
     { tag, layerDigests }:
@@ -229,6 +241,13 @@ let
     else
       builtins.head (builtins.split "-" (baseNameOf (builtins.unsafeDiscardStringContext conf.outPath)));
 
+  # A shell's `>` empties the file before Nix reads it. What a build makes is not read here.
+  warnOfEmptyLock =
+    if builtins.isPath lock && builtins.readFile lock == "" then
+      lib.warn "docker image ${name}: the lock ${toString lock} is empty, so the layers are planned anew; to keep the plan, write the lock with its program's option: `.lock -o FILE`"
+    else
+      value: value;
+
   assertions = [
     {
       holds = builtins.isString architecture;
@@ -255,6 +274,10 @@ let
       message = "`strategy` and `layeringPipeline` both say how store paths become layers; give one of them";
     }
     {
+      holds = lock == null || previous == null;
+      message = "`lock` and `previous` both say what the image was before; give one of them";
+    }
+    {
       holds = tag == null || builtins.match "[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}" tag != null;
       message = "`${toString tag}` is no tag: letters, digits, `_`, `.` and `-` can be in it, 128 at most";
     }
@@ -265,7 +288,7 @@ let
   }) (import ./config-types.nix lib labelled);
 in
 import ./assertions.nix lib name assertions (
-  program {
+  warnOfEmptyLock program {
     name = "stream-${baseName}";
     arguments = [
       "stream"
@@ -294,6 +317,12 @@ import ./assertions.nix lib name assertions (
         };
       }
       // passthru
+      // lib.optionalAttrs (lock != null) {
+        tests = {
+          lock = lockCheck;
+        }
+        // passthru.tests or { };
+      }
       // {
         inherit imageTag conf confToSend;
         # A program that takes the configuration, as nixpkgs' own does.

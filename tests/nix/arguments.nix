@@ -137,6 +137,10 @@ in
       strategy = "auto";
       layeringPipeline = [ [ "popularity_contest" ] ];
     };
+    lockAndPrevious = plain {
+      lock = builtins.toFile "image.lock.json" "";
+      previous = plain { };
+    };
     runAsRoot = buildImage { runAsRoot = "true"; };
     unknownOfBuildImage = buildImage { content = [ hello ]; };
     fromImageName = buildImage { fromImageName = "base"; };
@@ -352,6 +356,61 @@ in
   };
   stable = streamLayeredImage some;
   previous = streamLayeredImage (some // { previous = buildLayeredImage some; });
+  # Images whose layers are known from before.
+  locks =
+    let
+      image = args: streamLayeredImage (some // { tag = "locked"; } // args);
+      file = name: text: builtins.toFile name text;
+      first = image { };
+      # Made by a build, so that it need not be a file of these tests. It reads the store's database, as
+      # no build in a sandbox can.
+      lock =
+        image:
+        runCommand "image.lock.json" { } "${image.lock}/bin/${image.lock.meta.mainProgram} --no-cache > $out";
+      edited =
+        name: command:
+        runCommand "${name}.json" { } "sed -e '${command}' ${lock first} > $out";
+      # A wrong digest whose checksum is right.
+      forged = runCommand "forged.json" { } ''
+        line=$(sed -n 's/.*"tar": "\(.*\)".*/\1/p' ${lock first} | head -n 1)
+        set -- $line
+        digest=$(printf %064d 1)
+        checksum=$(printf %s "$1 $digest $3" | sha256sum | head -c 16)
+        sed "s/$line/$1 $digest $3 $checksum/" ${lock first} > $out
+      '';
+      changed = {
+        contents = some.contents ++ [ (writeTextDir "etc/changed" "changed") ];
+      };
+    in
+    {
+      inherit first;
+      file = lock first;
+      same = image { lock = lock first; };
+      empty = image { lock = file "empty.json" ""; };
+      changed = image ({ lock = lock first; } // changed);
+      changedAfterConf = image ({ previous = first; } // changed);
+      changedAfterPlan = image ({ previous = lock first; } // changed);
+      changedAnew = image changed;
+      renewed = image ({ lock = lock (image ({ lock = lock first; } // changed)); } // changed);
+      otherOwner = image {
+        lock = lock first;
+        uid = 1;
+      };
+      # Nothing of the image is in the lock.
+      foreign = image { lock = lock (plain { contents = [ busybox ]; }); };
+      popularity = image {
+        strategy = "popularity";
+        lock = lock (image { strategy = "popularity"; });
+      };
+      archive = buildLayeredImage (some // { lock = lock first; });
+      tests = (image { lock = lock first; passthru.tests.own = "own"; }).tests;
+      forged = image { lock = forged; };
+      editedDigest = image { lock = edited "edited" "/\"tar\"/s/ [0-9a-f]/ 0/2"; };
+      editedPaths = image { lock = edited "edited-paths" "0,/-glibc-/s/-glibc-/-glibd-/"; };
+      notJson = image { lock = file "not.json" "<<<<<<< HEAD"; };
+      notALock = image { lock = file "plan.json" (builtins.toJSON { layers = [ ]; }); };
+      otherVersion = image { lock = file "version.json" (builtins.toJSON { lock = 2; }); };
+    };
   digestsOff = streamLayeredImage (some // { digests = false; });
   # Such a script as nixpkgs' makeWrapper writes.
   resultOfNixpkgs = runCommand "stream-some" { } ''

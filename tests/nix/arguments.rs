@@ -86,6 +86,7 @@ fn mistakes_are_refused_before_anything_is_built() {
         ("compressor", "compressor must be one of: [gz none zstd]"),
         ("tag", "`a b` is no tag"),
         ("strategies", "give one of them"),
+        ("lockAndPrevious", "give one of them"),
         ("runAsRoot", "runAsRoot needs a virtual machine"),
         ("unknownOfBuildImage", "unexpected argument 'content'"),
         ("fromImageName", "give a fromImage that holds one image"),

@@ -8,6 +8,7 @@ mod arguments;
 mod as_nixpkgs;
 mod examples;
 pub mod flake;
+mod locks;
 mod outputs;
 
 use crate::support::peer;

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::args::{Cli, Command, mistyped};
-use crate::commands::{diff, load, manual, options_page, plan, push, stream, why};
+use crate::commands::{diff, load, lock, manual, options_page, plan, push, stream, why};
 use crate::output::exit;
 
 fn main() -> ExitCode {
@@ -53,6 +53,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Stream(args) => stream::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Lock(args) => lock::run(&args),
         Command::Diff(args) => diff::run(&args),
         Command::Why(args) => why::run(&args),
         Command::Load(args) => load::run(&args),

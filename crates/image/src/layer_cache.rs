@@ -22,7 +22,7 @@
 //! can add at once and none loses what another one adds while it cuts the file. Its name carries
 //! the version of the format and of the layers' bytes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -35,7 +35,7 @@ use crate::bytes::compression::Compression;
 use crate::bytes::tar::TarRules;
 use crate::layer_id::{BlobId, TarId};
 use crate::new_file::{NewFile, directory_of};
-use oci::Digest;
+use oci::{Digest, ParseDigestError};
 
 /// Moves with the bytes of layers' tars: both the file's name and the keys carry it, so that no digest
 /// of other bytes is found. The format of the lines shares it.
@@ -73,11 +73,49 @@ impl LayerKey {
         Self(Digest::of(text.as_bytes()))
     }
 
+    /// The same with the NAR hashes looked up; `None` if one is not known.
+    pub fn of_paths(
+        rules: &TarRules,
+        paths: &[StorePath],
+        nar_hashes: &BTreeMap<StorePath, NarHash>,
+    ) -> Option<Self> {
+        let hashed = paths.iter().map(|path| Some((path, nar_hashes.get(path)?)));
+        let hashed: Option<Vec<_>> = hashed.collect();
+        hashed.map(|paths| Self::new(rules, paths))
+    }
+
     /// The key of a layer whose tar is known by its digest.
     pub fn of_tar(diff_id: &Digest) -> Self {
         Self(Digest::of(
             format!("stream-layered tar {diff_id}\n").as_bytes(),
         ))
+    }
+
+    /// The key as text of base 16.
+    pub fn hex(&self) -> String {
+        self.0.hex()
+    }
+
+    /// Reads that text.
+    ///
+    /// # Errors
+    ///
+    /// It is none.
+    pub fn from_hex(hex: &str) -> Result<Self, ParseDigestError> {
+        Digest::from_hex(hex).map(Self)
+    }
+
+    /// What is known of a layer's tar, as a line of the cache file, without its end.
+    pub fn to_line(&self, tar: TarId) -> String {
+        let mut line = line(&self.0, (tar.digest, tar.size));
+        line.truncate(line.len() - 1);
+        line
+    }
+
+    /// Reads such a line; `None` if it is damaged.
+    pub fn from_line(line: &str) -> Option<(Self, TarId)> {
+        let (key, (digest, size)) = parse_line(line.as_bytes())?;
+        Some((Self(key), TarId { digest, size }))
     }
 
     /// The key of the blob that has the tar in this compression.

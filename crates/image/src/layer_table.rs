@@ -167,10 +167,7 @@ impl<'a> LayerTable<'a> {
         let mut rows = self.rows();
         for (row, layer) in rows.iter_mut().zip(&self.layers) {
             if let Layer::Own(OwnLayer::Store(layer)) = layer {
-                let paths = layer.paths.iter();
-                let hashed = paths.map(|path| Some((path, nar_hashes.get(path)?)));
-                let hashed: Option<Vec<_>> = hashed.collect();
-                row.key = hashed.map(|paths| LayerKey::new(&self.image.rules, paths));
+                row.key = LayerKey::of_paths(&self.image.rules, &layer.paths, nar_hashes);
             }
         }
         drop(rows);

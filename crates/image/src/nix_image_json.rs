@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::base::{BaseError, BaseImage};
 use crate::bytes::tar::{Owner, TarRules};
 use crate::config_types::{self, ConfigTypeError};
+use crate::layer_cache::LayerKey;
 use crate::layer_id::TarId;
 use crate::recipe::{Image, Root, StoreLayer};
 use crate::timestamp::{ParseTimeError, Timestamp};
@@ -29,6 +30,8 @@ pub struct NixImage {
     pub from_image: Option<PathBuf>,
     /// Layers of store paths, bottom first.
     pub store_layers: Vec<StoreLayer>,
+    /// The digests of its layers, by the keys that it has of them. Ours alone.
+    pub tars_by_key: BTreeMap<LayerKey, TarId>,
     /// Directory that holds the root's `layer.tar` and its `checksum`.
     pub customisation_layer: String,
     /// `REPOSITORY:TAG`.
@@ -104,6 +107,7 @@ struct Raw {
 struct RawDigest {
     diff_id: String,
     size: u64,
+    key: Option<String>,
 }
 
 impl NixImage {
@@ -120,6 +124,7 @@ impl NixImage {
             what: error.to_string(),
         })?;
         let tars = tars(&raw)?;
+        let tars_by_key = tars_by_key(&raw, &tars)?;
         let mut store_layers = Vec::with_capacity(raw.store_layers.len());
         for (paths, tar) in raw.store_layers.iter().zip(tars) {
             let paths = paths
@@ -134,6 +139,7 @@ impl NixImage {
         };
         Ok(Self {
             store_layers,
+            tars_by_key,
             created: time("created", &raw.created)?,
             rules: TarRules {
                 mtime: time("mtime", &raw.mtime)?.seconds(),
@@ -235,7 +241,7 @@ fn tars(raw: &Raw) -> Result<Vec<Option<TarId>>, NixImageError> {
     }
     raw.store_layer_digests
         .iter()
-        .map(|RawDigest { diff_id, size }| {
+        .map(|RawDigest { diff_id, size, .. }| {
             let digest = diff_id
                 .parse()
                 .map_err(|error: oci::ParseDigestError| wrong(error.to_string()))?;
@@ -245,6 +251,24 @@ fn tars(raw: &Raw) -> Result<Vec<Option<TarId>>, NixImageError> {
             }))
         })
         .collect()
+}
+
+/// Those of them that have a key.
+fn tars_by_key(
+    raw: &Raw,
+    tars: &[Option<TarId>],
+) -> Result<BTreeMap<LayerKey, TarId>, NixImageError> {
+    let mut by_key = BTreeMap::new();
+    for (text, tar) in raw.store_layer_digests.iter().zip(tars) {
+        if let (Some(hex), Some(tar)) = (&text.key, tar) {
+            let key = LayerKey::from_hex(hex).map_err(|error| NixImageError::Key {
+                key: "store_layer_digests",
+                what: error.to_string(),
+            })?;
+            by_key.insert(key, *tar);
+        }
+    }
+    Ok(by_key)
 }
 
 /// nixpkgs writes numbers as text.

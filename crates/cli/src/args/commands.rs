@@ -224,6 +224,24 @@ pub struct PlanArgs {
     pub output: Option<PathBuf>,
 }
 
+/// Arguments of `lock`.
+#[derive(Debug, Args)]
+pub struct LockArgs {
+    /// The image.
+    #[command(flatten)]
+    pub image: ImageArgs,
+    /// Write to this file instead of standard output. The file appears when it is complete, so that
+    /// the image may be planned after the lock that it replaces.
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+    /// Threads that hash layers [default: $NIX_BUILD_CORES, else one per CPU].
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Where digests of layers are kept.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
 /// How `plan` prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PlanFormat {
@@ -307,6 +325,8 @@ pub enum NixStep {
     Plan,
     /// Writes the digests of the layers.
     Digests,
+    /// Compares the digests of a lock with the layers.
+    LockCheck,
     /// Writes the image's configuration.
     Conf,
     /// Writes a script that runs stream-layered.

@@ -20,8 +20,8 @@ use std::num::NonZeroUsize;
 use clap::{Parser, Subcommand};
 
 pub use self::commands::{
-    DiffArgs, DiffFormat, FormatArg, LoadArgs, NixStep, PlanArgs, PlanFormat, PushArgs, StreamArgs,
-    WhyArgs,
+    DiffArgs, DiffFormat, FormatArg, LoadArgs, LockArgs, NixStep, PlanArgs, PlanFormat, PushArgs,
+    StreamArgs, WhyArgs,
 };
 pub use self::push_name::PushName;
 pub use self::settings::annotations;
@@ -47,6 +47,9 @@ pub enum Command {
     Stream(StreamArgs),
     /// Show which store paths go into which layer.
     Plan(PlanArgs),
+    /// Print a lock file: the plan of the layers and their digests, for the argument `lock` of the Nix
+    /// functions.
+    Lock(LockArgs),
     /// Show what a machine that has OLD downloads for NEW, and why.
     Diff(DiffArgs),
     /// Show why a store path is in the closure, and in which layer.
@@ -78,6 +81,7 @@ impl Command {
     pub fn jobs(&self) -> Option<NonZeroUsize> {
         match self {
             Self::Stream(args) => args.jobs,
+            Self::Lock(args) => args.jobs,
             Self::Load(args) => args.jobs,
             Self::Push(args) => args.jobs,
             _ => None,

@@ -2,6 +2,7 @@
 
 pub mod diff;
 pub mod load;
+pub mod lock;
 pub mod manual;
 pub mod options_page;
 pub mod plan;

@@ -117,7 +117,7 @@ fn layer_digests(
     known.extend(
         unknown
             .into_iter()
-            .zip(digests::take(&paths, &files.rules()?)?),
+            .zip(digests::hash(&paths, &files.rules()?)?),
     );
     let found = layers.iter().map(|layer| known.get(layer).cloned());
     found

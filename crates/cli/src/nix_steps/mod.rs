@@ -5,6 +5,7 @@ mod attributes;
 mod digests;
 mod image_json;
 mod link;
+mod lock_check;
 mod ownership;
 mod plan;
 mod registration;
@@ -27,6 +28,7 @@ pub fn run(step: &NixStep) -> Result<()> {
         NixStep::Registration => registration::run(),
         NixStep::Plan => plan::run(),
         NixStep::Digests => digests::run(),
+        NixStep::LockCheck => lock_check::run(),
         NixStep::Conf => image_json::run(),
         NixStep::Script => script::run(),
         NixStep::Text => text::run(),

@@ -16,6 +16,7 @@ use crate::platform;
 use crate::resolve::plan_request::{self, DEFAULT_STRATEGY, LayerRules};
 use crate::resolve::plan_source::PlanSource;
 use crate::resolve::registry_client::RegistrySettings;
+use crate::resolve::release::Release;
 
 /// The attributes that affect the plan.
 #[derive(Debug, Deserialize)]
@@ -26,6 +27,7 @@ pub struct PlanAttributes {
     strategy: Option<String>,
     layering_pipeline: Option<Value>,
     previous: Option<PathBuf>,
+    lock: Option<PathBuf>,
     #[serde(default)]
     debug: bool,
 }
@@ -34,7 +36,7 @@ pub struct PlanAttributes {
 /// plan.
 pub fn run() -> Result<()> {
     let attributes: Attributes<PlanAttributes> = attributes::read()?;
-    let plan = plan(&attributes.values, &attributes.text)?;
+    let PlannedClosure { plan, .. } = plan(&attributes.values, &attributes.text)?;
     if attributes.values.debug {
         for line in plan_table::for_log(&plan).lines() {
             say!("{line}");
@@ -49,14 +51,25 @@ pub fn run() -> Result<()> {
     attributes::write(&attributes.out, text)
 }
 
+/// A closure with the plan of its layers.
+pub struct PlannedClosure {
+    /// The closure.
+    pub closure: Closure,
+    /// The plan.
+    pub plan: Plan,
+    /// The release that the plan was made after.
+    pub release: Option<Release>,
+}
+
 /// Plans the closure in a derivation's attributes.
-pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
+pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<PlannedClosure> {
     let store = LocalStore::below(Path::new("/"));
     let graph = Graph::parse(store.store_dir(), text, store.files())
         .context("the derivation's exportReferencesGraph.graph")?;
     let closure = Closure::new(graph.paths).context("the closure is incomplete")?;
+    let release = release(attributes)?;
     let rules = LayerRules {
-        previous: attributes.previous.clone().map(previous).transpose()?,
+        previous: release.as_ref().map(|release| release.plan.clone()),
         ..LayerRules::new(strategy(attributes)?, attributes.max_layers)
     };
     let base_layers = match &attributes.from_image {
@@ -69,16 +82,24 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<Plan> {
     let request = rules
         .request(graph.exclude, base_layers)
         .map_err(|error| anyhow!(error.text("maxLayers = ", "fromImage")))?;
-    crate::resolve::plan::plan(&closure, &request)
+    Ok(PlannedClosure {
+        plan: crate::resolve::plan::plan(&closure, &request)?,
+        closure,
+        release,
+    })
 }
 
-/// The plan of the previous image, from a file or a directory.
-fn previous(file: PathBuf) -> Result<Plan> {
-    let source = PlanSource::from(file);
+/// The previous release, from a lock, or from a file or directory with an image or its plan.
+fn release(attributes: &PlanAttributes) -> Result<Option<Release>> {
+    if let Some(file) = &attributes.lock {
+        return Release::of_lock(file).context("lock");
+    }
+    let Some(file) = attributes.previous.clone() else {
+        return Ok(None);
+    };
     let platform = platform::platform(None)?;
-    source
-        .open(&RegistrySettings::default(), &platform)
-        .context("previous")
+    let release = PlanSource::from(file).release(&RegistrySettings::default(), &platform);
+    release.map(Some).context("previous")
 }
 
 /// The pipeline in `layeringPipeline`, a list or a file; else `strategy`.

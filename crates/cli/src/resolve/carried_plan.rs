@@ -40,16 +40,23 @@ pub fn of_image(image: &BaseImage) -> Result<Plan> {
     let texts = entries
         .iter()
         .filter_map(|entry| entry.get("created_by")?.as_str());
-    match texts.rev().find(|text| text.starts_with(PLAN_TEXT_PREFIX)) {
-        Some(text) => plan.add_text(text),
-        None => add_label(&mut plan, image.config.pointer("/config/Labels")),
-    }
+    let text = texts.rev().find(|text| text.starts_with(PLAN_TEXT_PREFIX));
+    let config = image.config.get("config").unwrap_or(&Value::Null);
+    add(&mut plan, text, config);
     Ok(plan)
+}
+
+/// Adds to a plan what an image's plan text says, or else the label in its `config`.
+pub fn add(plan: &mut Plan, text: Option<&str>, config: &Value) {
+    match text {
+        Some(text) => plan.add_text(text),
+        None => add_label(plan, config.get("Labels")),
+    }
 }
 
 /// Adds to a plan what the label among an image's `labels` says. Parts that do not fit the plan's
 /// layers are left out: the label may be that of the base image, which the image has inherited.
-pub fn add_label(plan: &mut Plan, labels: Option<&Value>) {
+fn add_label(plan: &mut Plan, labels: Option<&Value>) {
     let Some(label) = labels.and_then(parse) else {
         return;
     };

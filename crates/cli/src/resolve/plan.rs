@@ -96,10 +96,7 @@ impl Planned {
         let closure = Closure::new(infos).context("the closure is incomplete")?;
         let reason = Reason::Other("configuration".to_owned());
         let mut plan = Plan::of_layers(&closure, &layers, &reason);
-        match &conf.plan_text {
-            Some(text) => plan.add_text(text),
-            None => carried_plan::add_label(&mut plan, conf.config.get("Labels")),
-        }
+        carried_plan::add(&mut plan, conf.plan_text.as_deref(), &conf.config);
         Ok(Self {
             closure: RootedClosure::of(closure),
             request: None,

@@ -14,6 +14,7 @@ use crate::input;
 use crate::resolve::carried_plan;
 use crate::resolve::fleet_image;
 use crate::resolve::registry_client::RegistrySettings;
+use crate::resolve::release::Release;
 use crate::resolve::source::ImageSource;
 
 /// Where a plan is.
@@ -57,20 +58,31 @@ impl PlanSource {
     ///
     /// It is not there, or is neither a plan nor an image that carries one.
     pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<Plan> {
+        Ok(self.release(registry, platform)?.plan)
+    }
+
+    /// Reads the plan and what else its source says of that release.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn release(&self, registry: &RegistrySettings, platform: &Platform) -> Result<Release> {
         // What cannot be opened is named by the error; what it holds is not.
         let context = || self.text.clone();
         match &self.image {
             ImageSource::File(file) if is_plan(file)? => {
-                let text = String::from_utf8(input::read_input(file)?);
-                let text = text.context("it is not UTF-8 text").with_context(context)?;
-                Plan::from_json(&text).with_context(context)
+                Release::from_json(&input::read_input(file)?).with_context(context)
             }
             // What `skopeo copy dir oci:` and `stream --format oci` write.
             ImageSource::File(file) if file.is_dir() => {
                 let layout = ImageSource::Layout(file.clone(), None);
-                carried_plan::of_image(&layout.open(registry, platform)?).with_context(context)
+                let plan = carried_plan::of_image(&layout.open(registry, platform)?);
+                plan.map(Release::from).with_context(context)
             }
-            image => carried_plan::of_image(&image.open(registry, platform)?).with_context(context),
+            image => {
+                let plan = carried_plan::of_image(&image.open(registry, platform)?);
+                plan.map(Release::from).with_context(context)
+            }
         }
     }
 }
@@ -106,8 +118,9 @@ pub fn open_fleet(
                 fleet.images.extend(plan.images);
                 fleet.history = fleet.history.or(plan.history);
             } else {
-                let plan = Plan::from_value(value).with_context(|| source.text.clone())?;
-                fleet.images.insert(name.to_owned(), plan);
+                let release = Release::from_json(text.as_bytes());
+                let release = release.with_context(|| source.text.clone())?;
+                fleet.images.insert(name.to_owned(), release.plan);
             }
             continue;
         }
