@@ -1,4 +1,4 @@
-# For use without flakes: the builder functions, and the program.
+# For use without flakes: the builder functions, the program, the overlay and the NixOS module.
 {
   pkgs ? import <nixpkgs> { },
 }:
@@ -9,4 +9,5 @@ import ./nix { inherit pkgs stream-layered; }
 // {
   inherit stream-layered;
   overlay = import ./nix/overlay.nix;
+  nixosModules.default = ./nix/module.nix;
 }

@@ -28,6 +28,7 @@
     in
     {
       overlays.default = import ./nix/overlay.nix;
+      nixosModules.default = ./nix/module.nix;
 
       lib = eachSystem (
         pkgs:
@@ -53,6 +54,10 @@
         default = {
           type = "app";
           program = lib.getExe packages.default;
+        };
+        docker = {
+          type = "app";
+          program = lib.getExe packages.docker;
         };
       }) self.packages;
 

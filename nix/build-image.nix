@@ -88,7 +88,8 @@ let
       tag == null
     ) ''--repo_tag "$imageName:$(basename "$out" | cut -d- -f1)"'';
     passthru =
-      stream.passthru
+      # An archive is no program.
+      removeAttrs stream.passthru [ "bin" ]
       // commands {
         baseName = baseNameOf name;
         inherit (stream) imageName;

@@ -25,7 +25,8 @@ archive {
     compressor
     meta
     ;
-  passthru = stream.passthru // {
+  # An archive is no program.
+  passthru = removeAttrs stream.passthru [ "bin" ] // {
     inherit (stream) imageTag;
     inherit stream;
   };

@@ -286,23 +286,43 @@ let
     holds = false;
     inherit message;
   }) (import ./config-types.nix lib labelled);
+
+  streamName = "stream-${baseName}";
+  streamArguments = [
+    "stream"
+    "--conf"
+    conf
+  ];
+  # The same program as a package. `lib.getExe` looks for an attribute `bin`, and so finds it in the
+  # image itself.
+  package = program {
+    name = streamName;
+    bin = streamName;
+    arguments = streamArguments;
+    attrs.meta = {
+      description = "writes the image ${imageName} to standard output";
+      mainProgram = streamName;
+    };
+  };
 in
 import ./assertions.nix lib name assertions (
   warnOfEmptyLock program {
-    name = "stream-${baseName}";
-    arguments = [
-      "stream"
-      "--conf"
-      conf
-    ];
+    name = streamName;
+    arguments = streamArguments;
     attrs = {
-      inherit imageName meta;
+      inherit imageName;
+      meta = {
+        mainProgram = streamName;
+      }
+      // meta;
       passthru =
         commands {
           inherit baseName imageName;
           conf = confToSend;
         }
         // {
+        stream = package;
+        bin = package;
         oci = step "${baseName}-oci" "" {
           allowSubstitutes = true;
           args = [

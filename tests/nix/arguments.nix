@@ -430,4 +430,7 @@ in
   gzip = buildLayeredImage (some // { compressor = "gz"; });
   zstd = buildLayeredImage (some // { compressor = "zstd"; });
   plan = (streamLayeredImage some).plan;
+  archiveHasBin = buildLayeredImage some ? bin;
+  # `lib.getExe` of the image itself.
+  getExe = writeText "exe" (pkgs.lib.getExe (streamLayeredImage some));
 }

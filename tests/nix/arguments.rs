@@ -56,7 +56,10 @@ fn passthru_and_meta_are_kept() {
     assert_eq!(archive["name"], "Archive.tar.gz");
     assert_eq!(archive["tests"], "own");
     assert_eq!(archive["description"], "an archive");
-    assert_eq!(archive["streamMeta"], json!({}));
+    assert_eq!(
+        archive["streamMeta"],
+        json!({"mainProgram": "stream-Archive"})
+    );
     assert_eq!(
         archive["names"],
         json!(["Archive.tar", "Archive.tar.gz", "Archive.tar.zst"])

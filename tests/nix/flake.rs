@@ -157,10 +157,13 @@ fn check_outputs(shown: &Value) {
                 );
             }
         }
-        assert_eq!(shown["apps"][system]["default"]["type"], "app");
+        for name in ["default", "docker"] {
+            assert_eq!(shown["apps"][system][name]["type"], "app");
+        }
         assert_eq!(shown["devShells"][system]["default"]["type"], "derivation");
         assert_eq!(shown["formatter"][system]["type"], "derivation");
     }
+    assert_eq!(shown["nixosModules"]["default"]["type"], "nixos-module");
     assert_eq!(shown["overlays"]["default"]["type"], "nixpkgs-overlay");
     for template in [
         "default",
@@ -184,6 +187,7 @@ fn it_is_of_use_without_flakes() {
             "buildImage",
             "buildLayeredImage",
             "buildLayeredImageWithNixDb",
+            "nixosModules",
             "overlay",
             "stream-layered",
             "streamLayeredImage"

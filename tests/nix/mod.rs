@@ -9,6 +9,7 @@ mod as_nixpkgs;
 mod examples;
 pub mod flake;
 mod locks;
+mod oci_containers;
 mod outputs;
 
 use crate::support::peer;

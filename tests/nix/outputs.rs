@@ -174,6 +174,25 @@ fn compressors_wrap_the_same_archive() {
 
 #[needs(nix)]
 #[test]
+fn the_image_is_a_program_and_a_package_with_one() {
+    let nix = Nix::find();
+    let written = |program: &std::path::Path| {
+        let output = Command::new(program).arg("-q").output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        output.stdout
+    };
+    let image = written(&nix.build(FILE, "digestsOn"));
+    let package = nix.build(FILE, "digestsOn.stream").join("bin/stream-some");
+    assert!(written(&package) == image);
+    let named = std::fs::read_to_string(nix.build(FILE, "getExe")).unwrap();
+    assert_eq!(named, package.to_str().unwrap());
+    // The `stream` of an archive is the script that it is from, as in nixpkgs, and no archive is run.
+    assert!(written(&nix.build(FILE, "gzip.stream")) == image);
+    assert_eq!(nix.eval(FILE, "archiveHasBin"), false);
+}
+
+#[needs(nix)]
+#[test]
 fn plan_is_a_program_of_the_image() {
     let nix = Nix::find();
     let output = Command::new(nix.build(FILE, "plan").join("bin/plan-some"))

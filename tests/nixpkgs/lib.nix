@@ -29,6 +29,15 @@ let
 in
 rec {
   inherit (builtins) mapAttrs;
+  inherit (import ./modules.nix { lib = import ./lib.nix; })
+    evalModules
+    mkBefore
+    mkForce
+    mkIf
+    mkMerge
+    mkOption
+    types
+    ;
 
   fix =
     f:
@@ -59,6 +68,7 @@ rec {
     );
 
   mapAttrsToList = f: set: map (name: f name set.${name}) (attrNames set);
+  mapAttrs' = f: set: listToAttrs (mapAttrsToList f set);
   filterAttrs = keep: set: removeAttrs set (filter (name: !keep name set.${name}) (attrNames set));
   recursiveUpdate =
     left: right:
@@ -81,6 +91,7 @@ rec {
   optionalAttrs = condition: set: if condition then set else { };
   inherit concatMap;
   flatten = value: if isList value then concatMap flatten value else [ value ];
+  subtractLists = taken: filter (value: !builtins.elem value taken);
   toList = value: if isList value then value else [ value ];
   unique = foldl' (seen: value: if builtins.elem value seen then seen else seen ++ [ value ]) [ ];
   concatMapStringsSep =
@@ -111,7 +122,7 @@ rec {
   warn = message: builtins.trace "warning: ${message}";
 
   isDerivation = value: value.type or null == "derivation";
-  getExe = package: "${package}/bin/${package.meta.mainProgram or package.pname or package.name}";
+  getExe = package: "${getBin package}/bin/${package.meta.mainProgram or package.pname or package.name}";
   getBin = package: package.bin or package;
   makeBinPath = concatMapStringsSep ":" (package: "${package}/bin");
   importTOML = path: builtins.fromTOML (readFile path);
