@@ -79,6 +79,8 @@ pub(crate) struct Risks {
     below: Vec<DerivationSet>,
     odds: Vec<u64>,
     roots: Vec<bool>,
+    /// Whether only large derivations are told apart.
+    coarse: bool,
 }
 
 impl Risks {
@@ -87,10 +89,21 @@ impl Risks {
         history: &History,
         hidden: impl Fn(NodeIndex) -> bool,
     ) -> Self {
-        let derivation_of = derivations(closure);
+        Self::telling_apart(MOST_TOLD_APART, closure, history, hidden)
+    }
+
+    /// The same with up to so many paths told from each other.
+    pub(crate) fn telling_apart(
+        most: usize,
+        closure: &Closure,
+        history: &History,
+        hidden: impl Fn(NodeIndex) -> bool,
+    ) -> Self {
+        let derivation_of = derivations(closure, most);
         let (odds, roots) = odds(closure, &derivation_of, history, hidden);
         Self {
             below: closures(closure, &derivation_of, odds.len()),
+            coarse: derivation_of.len() > most,
             derivation_of,
             odds,
             roots,
@@ -102,10 +115,13 @@ impl Risks {
     pub(crate) fn alike(&self, nodes: Vec<NodeIndex>) -> Vec<Vec<NodeIndex>> {
         let mut group_of = BTreeMap::<(u32, &DerivationSet), usize>::new();
         let mut groups: Vec<Vec<NodeIndex>> = Vec::new();
-        let coarse = self.derivation_of.len() > MOST_TOLD_APART;
         let nothing = DerivationSet::none(0);
         for node in nodes {
-            let below = if coarse { &nothing } else { self.below(node) };
+            let below = if self.coarse {
+                &nothing
+            } else {
+                self.below(node)
+            };
             let group = *group_of
                 .entry((self.derivation_of[node.index()], below))
                 .or_insert(groups.len());
@@ -176,12 +192,12 @@ pub(crate) fn chance(odds: u64) -> f64 {
 }
 
 /// The number of each node's derivation. Numbers are in the order of names.
-fn derivations(closure: &Closure) -> Vec<u32> {
+fn derivations(closure: &Closure, most_told_apart: usize) -> Vec<u32> {
     let names: Vec<&str> = closure
         .paths()
         .map(|info| DerivationName::parse(info.path.name()).derivation)
         .collect();
-    if names.len() <= MOST_TOLD_APART {
+    if names.len() <= most_told_apart {
         return numbered(&names);
     }
     let mut bytes = BTreeMap::<&str, u64>::new();
@@ -190,7 +206,7 @@ fn derivations(closure: &Closure) -> Vec<u32> {
     }
     let mut largest_first: Vec<(&str, u64)> = bytes.into_iter().collect();
     largest_first.sort_by_key(|&(name, bytes)| (std::cmp::Reverse(bytes), name));
-    let mut most = MOST_TOLD_APART / 2;
+    let mut most = most_told_apart / 2;
     loop {
         let large: BTreeSet<&str> = largest_first
             .iter()
@@ -198,7 +214,7 @@ fn derivations(closure: &Closure) -> Vec<u32> {
             .map(|&(name, _)| name)
             .collect();
         let (of_node, count) = told_apart_by(closure, &names, &large);
-        if count <= MOST_TOLD_APART || most == 0 {
+        if count <= most_told_apart || most == 0 {
             return of_node;
         }
         most /= 2;

@@ -97,6 +97,7 @@ impl<'a> Chains<'a> {
         let (common, free): (Vec<usize>, Vec<usize>) = free
             .into_iter()
             .partition(|&at| self.pieces[at].members.holds(images));
+        let (common, free) = self.push_up(&below, common, free);
         let groups: Vec<&Group> = common.iter().map(|&at| &self.pieces[at].group).collect();
         let order = order(self.risks, &below, &groups);
         let above: Vec<usize> = order.into_iter().map(|at| common[at]).collect();
@@ -117,7 +118,50 @@ impl<'a> Chains<'a> {
         }
     }
 
-    /// The part of the images that gains most from having the same layers next.
+    /// Moves layers that all need above what only some need, where that costs less: each of them is then in
+    /// several chains, but what is below it stays when it changes.
+    fn push_up(
+        &self,
+        below: &DerivationSet,
+        common: Vec<usize>,
+        mut free: Vec<usize>,
+    ) -> (Vec<usize>, Vec<usize>) {
+        if free.is_empty() {
+            return (common, free);
+        }
+        let groups: Vec<&Group> = common.iter().map(|&at| &self.pieces[at].group).collect();
+        let mut stays: Vec<usize> = order(self.risks, below, &groups)
+            .into_iter()
+            .map(|at| common[at])
+            .collect();
+        for place in (0..stays.len()).rev() {
+            let group = &self.pieces[stays[place]].group;
+            let mut others = below.clone();
+            for (_, &at) in stays.iter().enumerate().filter(|&(at, _)| at != place) {
+                others.add(&self.pieces[at].group.derivations);
+            }
+            let others_odds = self.risks.odds_of(&others);
+            let own = self.risks.odds_of_new(&others, &group.derivations);
+            let twice = group.size as f64 * chance(others_odds + own);
+            let saved: f64 = free
+                .iter()
+                .map(|&at| {
+                    let above = &self.pieces[at].group;
+                    let mut all = others.clone();
+                    all.add(&above.derivations);
+                    let odds = others_odds + self.risks.odds_of_new(&others, &above.derivations);
+                    let with = odds + self.risks.odds_of_new(&all, &group.derivations);
+                    above.size as f64 * (chance(with) - chance(odds))
+                })
+                .sum();
+            if saved > twice {
+                free.push(stays.remove(place));
+            }
+        }
+        (stays, free)
+    }
+
+    /// The part of the images that gains most from having the same layers next; not all of them.
     fn part(&self, images: &Members, below: &DerivationSet, free: &[usize]) -> Members {
         let odds = self.risks.odds_of(below);
         let mut sets = BTreeMap::<Members, f64>::new();
@@ -132,13 +176,16 @@ impl<'a> Chains<'a> {
             let pulled: f64 = pulled.map(|(_, pulled)| pulled).sum();
             pulled * (part.len() - 1) as f64
         };
-        let mut best: Option<(f64, &Members)> = None;
-        for part in sets.keys() {
+        // Where only layers of all images are left, each image goes its own way.
+        let mut best = Members::none(self.of_image.len());
+        images.iter().take(1).for_each(|image| best.insert(image));
+        let mut most = 0.0;
+        for part in sets.keys().filter(|part| *part != images) {
             let gain = gain(part);
-            if best.is_none_or(|(known, _)| gain > known) {
-                best = Some((gain, part));
+            if gain > most {
+                (best, most) = (part.clone(), gain);
             }
         }
-        best.map_or_else(|| images.clone(), |(_, part)| part.clone())
+        best
     }
 }

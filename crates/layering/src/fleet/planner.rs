@@ -27,6 +27,9 @@ const RESERVE: usize = 16;
 /// With fewer layers than this there is none to leave free.
 const LEAST_TO_RESERVE: usize = 4;
 
+/// Up to this many paths of all images each is told from each other ([`Risks::telling_apart`]).
+const MOST_TOLD_APART: usize = 4_096;
+
 /// Plans the layers of a fleet. A layer holds only paths that each image that has it needs.
 ///
 /// # Errors
@@ -47,7 +50,7 @@ pub fn plan_fleet(fleet: &Fleet) -> Result<FleetPlan, FleetError> {
     let hidden = |node: NodeIndex| union.needed_by[node.index()].is_empty();
     let planner = Planner {
         fleet,
-        risks: Risks::new(&union.closure, &history, hidden),
+        risks: Risks::telling_apart(MOST_TOLD_APART, &union.closure, &history, hidden),
         union,
         anchor,
     };
@@ -160,15 +163,13 @@ impl Planner<'_> {
                 kept: Some(layer),
             });
         }
+        let most = self.most(&missing);
         let mut free = BTreeMap::<Members, Vec<NodeIndex>>::new();
         for (at, members) in missing.into_iter().enumerate() {
             if !members.is_empty() {
                 free.entry(members).or_default().push(NodeIndex::new(at));
             }
         }
-        let most: Vec<usize> = (0..self.fleet.images.len())
-            .map(|image| self.most(image))
-            .collect();
         let sharing = Sharing {
             union: &self.union,
             risks: &self.risks,
@@ -179,20 +180,57 @@ impl Planner<'_> {
         sharing.join(kept.into_iter().chain(free).collect())
     }
 
-    /// How many layers an image may have now. A new one has a few less than are allowed.
-    fn most(&self, image: usize) -> usize {
-        let most = self
-            .fleet
-            .images
-            .values()
-            .nth(image)
-            .map_or(1, |image| image.max_store_layers);
-        let reserve = match most {
-            0..LEAST_TO_RESERVE => 0,
-            most => (most / RESERVE).max(1),
-        };
-        let before = self.anchor.chain_of[image].map_or(0, |chain| self.anchor.chains[chain].len());
-        before.max(most - reserve).min(most).max(1)
+    /// How many layers each image may have now. A few are left free, and what comes in place of layers
+    /// that could not stay, and new packages, may take them. `missing` are the images that need each
+    /// path anew.
+    fn most(&self, missing: &[Members]) -> Vec<usize> {
+        let graph = self.union.closure.graph();
+        let package = |path: &'_ StorePath| DerivationName::parse(path.name()).package.to_owned();
+        let previous = self.fleet.previous.as_ref();
+        let images = self.fleet.images.iter().enumerate();
+        let most = images.map(
+            |(
+                image,
+                (
+                    name,
+                    FleetImage {
+                        max_store_layers: most,
+                        ..
+                    },
+                ),
+            )| {
+                let kept = self
+                    .anchor
+                    .kept_by
+                    .iter()
+                    .filter(|by| by.has(image))
+                    .count();
+                let broken = self.anchor.chain_of[image].map_or(0, |chain| {
+                    let layers = self.anchor.chains[chain].iter();
+                    let is_kept = |layer: &usize| self.anchor.kept_by[*layer].has(image);
+                    layers
+                        .filter(|layer| !layer.as_ref().is_some_and(is_kept))
+                        .count()
+                });
+                let before = previous.and_then(|plan| plan.images.get(name));
+                let added = before.map_or(0, |before| {
+                    let packages: BTreeSet<String> = before.paths().map(package).collect();
+                    let is_added = |node: &&NodeIndex| {
+                        missing[node.index()].has(image)
+                            && !packages.contains(&package(&graph[**node].path))
+                    };
+                    self.union.shown[image].iter().filter(is_added).count()
+                });
+                let reserve = match most {
+                    0..LEAST_TO_RESERVE => 0,
+                    most => (most / RESERVE).max(1),
+                };
+                let room = most.saturating_sub(kept);
+                let unreserved = room.saturating_sub(reserve);
+                (kept + unreserved.max(broken + added).min(room)).clamp(1, (*most).max(1))
+            },
+        );
+        most.collect()
     }
 
     fn plan<'b>(

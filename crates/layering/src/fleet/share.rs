@@ -8,15 +8,22 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 
 use petgraph::graph::NodeIndex;
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelIterator, IntoParallelRefIterator, ParallelIterator,
+};
 
 use super::members::Members;
 use super::union::Union;
 use crate::merge::{Group, merge};
 use crate::risk::{Risks, chance};
 
-/// How many releases a layer is expected to be of use: so many times what a release costs is weighed
-/// against bytes that are stored and pulled once, now.
-const RELEASES: f64 = 16.0;
+/// How many releases count as much as now: so many times what a release is expected to cost is weighed
+/// against bytes that are stored and pulled once, now. Of 1 to 64, the fleets that were tried store and
+/// pull least with 1 to 4.
+const RELEASES: f64 = 2.0;
+
+/// With fewer pieces than this, one thread has weighed them before others are awake.
+const FEW: usize = 64;
 
 /// Paths that are to be one layer, and of which images.
 #[derive(Debug, Clone)]
@@ -52,7 +59,7 @@ impl Sharing<'_> {
             left[image] = left[image].saturating_sub(1);
         }
         let mut pieces = Vec::new();
-        for (members, mut nodes) in free {
+        for (members, mut nodes) in self.without_crumbs(free) {
             self.union.sort_by_name(&mut nodes);
             let alike = self.risks.alike(nodes).into_iter();
             let groups =
@@ -74,6 +81,43 @@ impl Sharing<'_> {
         pieces
     }
 
+    /// Where an image shares paths with very many sets of images, it has what it shares with the smallest
+    /// of them for itself: to weigh them all would take long, and they cannot all be layers.
+    fn without_crumbs(
+        &self,
+        mut free: BTreeMap<Members, Vec<NodeIndex>>,
+    ) -> BTreeMap<Members, Vec<NodeIndex>> {
+        for (image, most) in self.most.iter().enumerate() {
+            let of_image = free.iter().filter(|(members, _)| members.has(image));
+            let mut sets: Vec<(u64, &Members)> = of_image
+                .map(|(members, nodes)| (self.union.size(nodes), members))
+                .collect();
+            if sets.len() <= 2 * most {
+                continue;
+            }
+            sets.sort_by(|a, b| b.cmp(a));
+            let crumbs = sets.split_off(2 * most);
+            let crumbs: Vec<Members> = crumbs
+                .into_iter()
+                .map(|(_, members)| members.clone())
+                .collect();
+            let mut own: Vec<NodeIndex> = Vec::new();
+            for members in crumbs {
+                let nodes = free.remove(&members).unwrap_or_default();
+                own.extend(&nodes);
+                let mut others = members;
+                others.remove(image);
+                if !others.is_empty() {
+                    free.entry(others).or_default().extend(nodes);
+                }
+            }
+            let mut alone = Members::none(self.most.len());
+            alone.insert(image);
+            free.entry(alone).or_default().extend(own);
+        }
+        free
+    }
+
     /// Joins pieces until no image has too many layers. Each time it is the pair that costs least for
     /// each image that has a layer too many.
     pub(crate) fn join(&self, pieces: Vec<Piece>) -> Vec<Piece> {
@@ -87,24 +131,23 @@ impl Sharing<'_> {
             crowded.insert(image);
         }
         let mut pieces: Vec<Option<Piece>> = pieces.into_iter().map(Some).collect();
-        let mut pairs = BinaryHeap::new();
-        for at in 1..pieces.len() {
-            self.add_pairs(&pieces, at, &crowded, &mut pairs);
-        }
+        let mut pairs: BinaryHeap<Reverse<Pair>> = (1..pieces.len())
+            .into_par_iter()
+            .filter_map(|at| self.best(&pieces, at, &crowded))
+            .collect::<Vec<_>>()
+            .into();
         while !crowded.is_empty()
             && let Some(Reverse(pair)) = pairs.pop()
         {
-            let (Some(a), Some(b)) = (&pieces[pair.a], &pieces[pair.b]) else {
+            let Some(b) = &pieces[pair.b] else { continue };
+            let cost = pieces[pair.a]
+                .as_ref()
+                .and_then(|a| self.cost(a, b, &crowded));
+            // One is in another piece meanwhile, or fewer images are crowded.
+            let (Some(a), true) = (&pieces[pair.a], cost == Some(pair.cost)) else {
+                pairs.extend(self.best(&pieces, pair.b, &crowded));
                 continue;
             };
-            let Some(cost) = self.cost(a, b, &crowded) else {
-                continue;
-            };
-            // Fewer images are crowded than when it was weighed.
-            if cost > pair.cost {
-                pairs.push(Reverse(Pair { cost, ..pair }));
-                continue;
-            }
             let both = a.members.and(&b.members);
             let mut joined = a.group.clone();
             joined.join(self.risks, b.group.clone());
@@ -116,7 +159,7 @@ impl Sharing<'_> {
                 });
                 if rest.is_some() {
                     pieces.push(rest);
-                    self.add_pairs(&pieces, pieces.len() - 1, &crowded, &mut pairs);
+                    pairs.extend(self.best(&pieces, pieces.len() - 1, &crowded));
                 }
             }
             for image in both.iter() {
@@ -131,31 +174,33 @@ impl Sharing<'_> {
                 kept: None,
                 elsewhere: false,
             }));
-            self.add_pairs(&pieces, pieces.len() - 1, &crowded, &mut pairs);
+            pairs.extend(self.best(&pieces, pieces.len() - 1, &crowded));
         }
         pieces.into_iter().flatten().collect()
     }
 
-    fn add_pairs(
+    /// The best partner of a piece among those before it. So of each two pieces that may be joined, the
+    /// later one knows of the other, or of a better one.
+    fn best(
         &self,
         pieces: &[Option<Piece>],
         at: usize,
         crowded: &Members,
-        pairs: &mut BinaryHeap<Reverse<Pair>>,
-    ) {
-        let Some(piece) = &pieces[at] else { return };
-        for (other, with) in pieces[..at].iter().enumerate() {
-            let cost = with
-                .as_ref()
-                .and_then(|with| self.cost(with, piece, crowded));
-            pairs.extend(cost.map(|cost| {
-                Reverse(Pair {
-                    cost,
-                    a: other,
-                    b: at,
-                })
-            }));
+    ) -> Option<Reverse<Pair>> {
+        let piece = pieces[at].as_ref()?;
+        if piece.members.common(crowded) == 0 {
+            return None;
         }
+        let pair = |(a, other): (usize, &Option<Piece>)| {
+            let cost = self.cost(other.as_ref()?, piece, crowded)?;
+            Some(Pair { cost, a, b: at })
+        };
+        let best = if at < FEW {
+            pieces[..at].iter().enumerate().filter_map(pair).min()
+        } else {
+            pieces[..at].par_iter().enumerate().filter_map(pair).min()
+        };
+        best.map(Reverse)
     }
 
     /// What it costs to join two pieces, for each crowded image that has both; `None` if there is no
