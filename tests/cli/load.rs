@@ -21,16 +21,16 @@ use crate::support::peer;
 use crate::support::program::{fail, stderr, stream_layered, succeed};
 
 /// The image that says hello, in bytes that no engine has seen.
-struct Hello {
+pub struct Hello {
     directory: TempDir,
-    name: String,
+    pub name: String,
 }
 
-const APP: &str = "h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0";
+pub const APP: &str = "h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0";
 const GREETING: &str = "jj07w55ij6fwqa9siqvrczj3sinwgjs2-greeting-1.0";
 
 impl Hello {
-    fn new() -> Self {
+    pub fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let hello = Self {
@@ -65,7 +65,7 @@ impl Hello {
     }
 
     /// Adds to a store path's file, and says in the closure that it is another one.
-    fn change(&self, path: &str, text: &str) {
+    pub fn change(&self, path: &str, text: &str) {
         self.append(path, text.as_bytes());
         let closure = fs::read_to_string(self.closure()).unwrap();
         let mut paths: serde_json::Value = serde_json::from_str(&closure).unwrap();
@@ -86,7 +86,7 @@ impl Hello {
     }
 
     /// `COMMAND` of the image, with the name and this tag.
-    fn program(&self, command: &str, tag: &str) -> Command {
+    pub fn program(&self, command: &str, tag: &str) -> Command {
         let mut program = stream_layered();
         let of = self.directory.path();
         program.args([command, "--strategy", "popularity", "-t"]);
@@ -118,7 +118,7 @@ impl Hello {
     }
 
     /// The id that `stream` gives.
-    fn streamed_id(&self) -> String {
+    pub fn streamed_id(&self) -> String {
         let output = self.program("stream", "1").output().unwrap();
         let text = stderr(&output);
         let id = text.lines().find(|line| line.starts_with("sha256:"));
@@ -131,15 +131,15 @@ impl Hello {
 }
 
 /// What `load` said.
-struct Report {
-    id: String,
-    present: usize,
-    sent: usize,
-    text: String,
+pub struct Report {
+    pub id: String,
+    pub present: usize,
+    pub sent: usize,
+    pub text: String,
 }
 
 impl Report {
-    fn new(output: &Output) -> Self {
+    pub fn new(output: &Output) -> Self {
         let text = stderr(output);
         assert!(output.status.success(), "{text}");
         let last = text.lines().last().unwrap();
@@ -182,7 +182,7 @@ fn loads_only_what_changed(engine: &Engine, above: usize) -> Hello {
     hello
 }
 
-fn says_hello(engine: &Engine, hello: &Hello, tag: &str) {
+pub fn says_hello(engine: &Engine, hello: &Hello, tag: &str) {
     let words = ["run", "--rm", "--network", "none", &hello.reference(tag)];
     let said = engine.run(&words);
     assert!(said.ends_with(&format!("I am {}\n", hello.name)), "{said}");
@@ -341,7 +341,7 @@ fn is_saved_whole(engine: &Engine, reference: &str) {
     }
 }
 
-fn remove(engine: &Engine, hello: &Hello, tags: &[&str]) {
+pub fn remove(engine: &Engine, hello: &Hello, tags: &[&str]) {
     let names: Vec<String> = tags.iter().map(|tag| hello.reference(tag)).collect();
     let mut words = vec!["rmi", "--force"];
     words.extend(names.iter().map(String::as_str));
@@ -406,11 +406,6 @@ fn an_engine_that_is_not_there_is_named() {
         "{line}"
     );
     assert!(line.contains("start one"), "{line}");
-    let line = fail(&mut hello.load_command("ssh://me@there", "1"), 1);
-    assert!(
-        line.contains("DOCKER_HOST=ssh://me@there: engines behind ssh are not supported"),
-        "{line}"
-    );
 }
 
 /// An engine whose disk is full says so at once, and takes no more.

@@ -48,6 +48,18 @@ pub struct Candidate {
     pub source: Source,
 }
 
+impl Candidate {
+    /// The engine that is asked for behind ssh: that of who names the place, where the address itself
+    /// names none.
+    pub fn choice_behind(&self, address: &SshAddress) -> Choice {
+        match (address.choice, &self.source) {
+            (Choice::Any, Source::Variable("DOCKER_HOST") | Source::Context(_)) => Choice::Docker,
+            (Choice::Any, Source::Variable(_)) => Choice::Podman,
+            (choice, _) => choice,
+        }
+    }
+}
+
 /// Who names a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -124,16 +136,15 @@ pub fn of_variable(
         return Ok(None);
     };
     let text = text.to_string_lossy();
-    let (engine, tls) = match variable {
-        "DOCKER_HOST" => (Choice::Docker, Configuration::new(&env).tls(&env)),
-        _ => (Choice::Podman, None),
+    let tls = match variable {
+        "DOCKER_HOST" => Configuration::new(&env).tls(&env),
+        _ => None,
     };
-    let mut address = parse(&text, tls).map_err(|why| Error::Address {
+    let address = parse(&text, tls).map_err(|why| Error::Address {
         variable,
         text: without_password(&text),
         why,
     })?;
-    ask_for(&mut address, engine);
     let source = Source::Variable(variable);
     Ok(Some(Candidate { address, source }))
 }
@@ -176,21 +187,11 @@ pub fn of_context(
         return Ok(Candidate { address, source });
     }
     let endpoint = configuration.endpoint(name).map_err(error)?;
-    let mut address = parse(&endpoint.host, endpoint.tls).map_err(|why| {
+    let address = parse(&endpoint.host, endpoint.tls).map_err(|why| {
         let host = without_password(&endpoint.host);
         error(format!("it is at {host}: {why}"))
     })?;
-    ask_for(&mut address, Choice::Docker);
     Ok(Candidate { address, source })
-}
-
-/// Says which engine is meant behind ssh, where the address itself does not.
-fn ask_for(address: &mut Address, engine: Choice) {
-    if let Address::Ssh(address) = address
-        && address.choice == Choice::Any
-    {
-        address.choice = engine;
-    }
 }
 
 /// The sockets that Docker and podman usually have, root's and the user's.

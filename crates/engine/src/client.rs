@@ -74,6 +74,7 @@ impl Client {
             .call()
             .map_err(|error| self.connection(what, error, self.timeouts.request))?;
         if answer.status() == StatusCode::NOT_FOUND {
+            use_up(answer);
             return Ok(None);
         }
         let mut answer = self.accept(what, answer)?;
@@ -101,7 +102,7 @@ impl Client {
         let answer = request
             .send_empty()
             .map_err(|error| self.connection(what, error, self.timeouts.request))?;
-        self.accept(what, answer).map(drop)
+        self.accept(what, answer).map(use_up)
     }
 
     /// Deletes something.
@@ -116,7 +117,7 @@ impl Client {
             .delete(self.requests.url(path))
             .call()
             .map_err(|error| self.connection(what, error, self.timeouts.request))?;
-        self.accept(what, answer).map(drop)
+        self.accept(what, answer).map(use_up)
     }
 
     /// Sends an archive of an image, as long as `archive` gives bytes and the engine takes them.
@@ -224,4 +225,9 @@ impl Client {
             why,
         }
     }
+}
+
+/// Reads an answer to its end, so that its connection can be used again.
+fn use_up(mut answer: Response<Body>) {
+    let _ = answer.body_mut().read_to_vec();
 }

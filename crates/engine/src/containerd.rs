@@ -75,13 +75,31 @@ impl Containerd {
         timeouts: Timeouts,
     ) -> Result<Self, Error> {
         let program = Program::new(command);
+        let engine = format!("containerd behind `{program}`");
+        Self::by(program, engine, timeouts).map_err(Error::NoCtr)
+    }
+
+    /// The one whose `ctr` a command runs that nobody is asked anything by. `engine` is its name.
+    ///
+    /// # Errors
+    ///
+    /// Why it does not answer.
+    pub(crate) fn behind_ssh(
+        command: Vec<OsString>,
+        engine: String,
+        timeouts: Timeouts,
+    ) -> Result<Self, Tried> {
+        Self::by(Program::new(command).apart(), engine, timeouts)
+    }
+
+    fn by(program: Program, engine: String, timeouts: Timeouts) -> Result<Self, Tried> {
         let ctr = Ctr {
-            engine: format!("containerd behind `{program}`"),
+            engine,
             socket: None,
             program,
             timeouts,
         };
-        let version = ctr.version(timeouts.named).map_err(Error::NoCtr)?;
+        let version = ctr.version(timeouts.named)?;
         Ok(Self { ctr, version })
     }
 

@@ -96,7 +96,20 @@ impl Surroundings<'_> {
     ///
     /// `ssh` does not get there, or none answers.
     pub(crate) fn behind_ssh(&self, address: &SshAddress) -> Result<Engine, Error> {
-        behind_ssh::open(&self.ssh, address, self.timeouts)
+        self.open_behind_ssh(address, address.choice)
+    }
+
+    fn open_behind_ssh(&self, address: &SshAddress, choice: Choice) -> Result<Engine, Error> {
+        let namespace = (self.environment)("CONTAINERD_NAMESPACE");
+        let namespace = namespace.and_then(|name| name.into_string().ok());
+        let search = behind_ssh::Search {
+            ssh: &self.ssh,
+            address,
+            choice,
+            namespace: namespace.filter(|name| !name.is_empty()),
+            timeouts: self.timeouts,
+        };
+        search.open()
     }
 
     /// The containerd that is behind a command, which stands before the arguments of `ctr`.
@@ -147,11 +160,12 @@ struct Search<'a> {
 impl Search<'_> {
     /// The engine that is named, and no other.
     fn open_named(&self, candidate: &Candidate) -> Result<Engine, Error> {
-        let Surroundings { ssh, timeouts, .. } = self.surroundings;
         if let Address::Ssh(address) = &candidate.address {
-            return behind_ssh::open(ssh, address, *timeouts);
+            let choice = candidate.choice_behind(address);
+            let engine = self.surroundings.open_behind_ssh(address, choice)?;
+            return Ok(named_by(&candidate.source, engine));
         }
-        self.open(candidate, timeouts.named)
+        self.open(candidate, self.surroundings.timeouts.named)
             .map_err(|why| self.failed(vec![at(&why, candidate)]))
     }
 
@@ -267,17 +281,13 @@ impl Search<'_> {
         let endpoint = candidate.address.endpoint(self.surroundings.environment);
         let endpoint = endpoint.map_err(|error| NoAnswer::Other(error.to_string()))?;
         let endpoint = endpoint.ok_or_else(|| NoAnswer::Other("is behind ssh".to_owned()))?;
-        let (found, mut api) = identify(&endpoint, within, self.surroundings.timeouts)?;
+        let (found, api) = identify(&endpoint, within, self.surroundings.timeouts)?;
         if self.choice != Choice::Any && self.choice != found {
             return Err(NoAnswer::Other(format!("is {}", found.name())));
         }
-        if let Source::Context(context) = &candidate.source {
-            let engine = &mut api.client.engine;
-            *engine = format!("{engine}, context {context}");
-        }
         let mut engine = Engine::new(Kind::Api(api));
         engine.warning = candidate.address.warning();
-        Ok(engine)
+        Ok(named_by(&candidate.source, engine))
     }
 }
 
@@ -294,4 +304,12 @@ fn at(why: &NoAnswer, candidate: &Candidate) -> Tried {
         place: candidate.to_string(),
         why: why.to_string(),
     }
+}
+
+/// The engine, whose name says if it is that of a context.
+fn named_by(source: &Source, mut engine: Engine) -> Engine {
+    if let (Source::Context(context), Kind::Api(api)) = (source, &mut engine.kind) {
+        api.client.engine += &format!(", context {context}");
+    }
+    engine
 }

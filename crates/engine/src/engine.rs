@@ -18,7 +18,7 @@ use crate::temporary_name::Owner;
 
 /// An engine that runs.
 pub struct Engine {
-    kind: Kind,
+    pub(crate) kind: Kind,
     /// See [`warning`](Self::warning).
     pub(crate) warning: Option<String>,
     /// The connection that leads to it; it ends last.

@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::{env, fs, io};
@@ -83,6 +84,28 @@ impl Ssh {
         all.extend(options.chain(own).chain(host));
         all.push(remote(words).into());
         all
+    }
+
+    /// Connects.
+    ///
+    /// # Errors
+    ///
+    /// What `ssh` says last, where it does not get there.
+    pub(crate) fn connect(&self) -> Result<(), String> {
+        let command = self.command(&["true"]);
+        let output = Command::new(&self.program)
+            .args(&command[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .output()
+            .map_err(|error| format!("cannot run {}: {error}", self.program.display()))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+        Err(last.unwrap_or("nothing").to_owned())
     }
 
     /// A command on the host, without what the user need not type.

@@ -20,7 +20,7 @@ struct Peer {
 }
 
 /// All of them. Variables stand here without `STREAM_LAYERED_TEST_`.
-const PEERS: [Peer; 15] = [
+const PEERS: [Peer; 16] = [
     peer("nix", "Nix", &["NIX"]),
     peer("newer_nix", "a newer Nix", &["NIX_NEW"]),
     peer("docker", "Docker", &["DOCKER_HOST", "DOCKER"]),
@@ -37,6 +37,7 @@ const PEERS: [Peer; 15] = [
     ),
     peer("podman", "podman", &["PODMAN"]),
     peer("podman_socket", "podman's API", &["PODMAN_HOST", "PODMAN"]),
+    peer("ssh", "a server for ssh", &["SSH"]),
     peer("skopeo", "skopeo", &["SKOPEO"]),
     peer("umoci", "umoci", &["UMOCI"]),
     peer("oci_schemas", "the schemas of OCI", &["OCI_SCHEMAS"]),
