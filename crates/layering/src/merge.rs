@@ -18,6 +18,20 @@ pub(crate) struct Group {
     pub(crate) odds: u64,
     /// Of a change from one release to the next.
     pub(crate) chance: f64,
+    /// Of a change in it or in what is expected to be below it; 0 where the order plays no part.
+    pub(crate) stacked: f64,
+    /// While it is a layer of the previous plan.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// A layer of the previous plan.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kept {
+    /// Its place in that plan.
+    pub(crate) place: usize,
+    /// Bytes in each release that its stay saves: what is pulled once if it goes, spread over the
+    /// releases that layers last.
+    pub(crate) saves: f64,
 }
 
 impl Group {
@@ -33,12 +47,16 @@ impl Group {
             derivations,
             odds,
             chance: chance(odds),
+            stacked: 0.0,
+            kept: None,
         }
     }
 
     pub(crate) fn join(&mut self, risks: &Risks, other: Self) {
         self.odds += risks.odds_of_new(&self.derivations, &other.derivations);
         self.chance = chance(self.odds);
+        self.stacked = self.stacked.max(other.stacked);
+        self.kept = None;
         self.derivations.add(&other.derivations);
         self.size += other.size;
         self.nodes.extend(other.nodes);
@@ -50,8 +68,9 @@ impl Group {
 struct Cost {
     /// Whether one is too small to be a layer, so that they are joined at any price.
     small: bool,
-    /// Bytes in each release: those of the one that are pulled because the other changed, less
-    /// what a request for one more layer costs.
+    /// Bytes in each release: those of the one that are pulled because the other changed, by digest and
+    /// by chain, and what the stay of layers of the previous plan would save, less what a request for
+    /// one more layer costs.
     bytes: f64,
 }
 
@@ -72,11 +91,18 @@ impl Cost {
     /// The cost if the two together change with this chance. It never falls when the chance rises, not
     /// by a rounding either: each step keeps the order of what goes into it.
     fn at_chance(together: f64, a: &Group, b: &Group, min_size: u64) -> Self {
-        let pulled = a.size as f64 * (together - a.chance) + b.size as f64 * (together - b.chance);
+        let top = a.stacked.max(b.stacked);
+        let pulled = |group: &Group| {
+            let by_digest = together - group.chance;
+            let by_chain = top - group.stacked;
+            group.size as f64 * (by_digest + by_chain)
+        };
+        let saved = |group: &Group| group.kept.map_or(0.0, |kept| kept.saves);
+        let small = |group: &Group| group.kept.is_none() && group.size < min_size;
         let requests = a.chance + b.chance - together;
         Self {
-            small: a.size.min(b.size) < min_size,
-            bytes: pulled - min_size as f64 * requests,
+            small: small(a) || small(b),
+            bytes: pulled(a) + pulled(b) + (saved(a) + saved(b)) - min_size as f64 * requests,
         }
     }
 
@@ -107,7 +133,7 @@ impl Best {
 }
 
 /// Joins groups until there are no more than `most`, none is smaller than `min_size` bytes (unless
-/// it is the only one), and no two are better off as one. Of equal pairs, the first is joined.
+/// it is the only one, or a layer of the previous plan), and no two are better off as one. Of equal pairs, the first is joined.
 ///
 /// To weigh all pairs anew in each round would make the time grow with the cube of the groups. What is
 /// known of each group's best partner is kept from round to round, and no pair is weighed that can be

@@ -32,6 +32,24 @@ pub(crate) fn order(risks: &Risks, below: &DerivationSet, groups: &[&Group]) -> 
     order
 }
 
+/// For each group, in an order that is about as good, the chance that it or something below it changes.
+pub(crate) fn stacked(risks: &Risks, below: &DerivationSet, groups: &[&Group]) -> Vec<f64> {
+    let order = if groups.len() <= MOST_TO_LOOK_AHEAD {
+        order(risks, below, groups)
+    } else {
+        greedy(risks, below, groups)
+    };
+    let mut known = below.clone();
+    let mut odds = risks.odds_of(&known);
+    let mut stacked = vec![0.0; groups.len()];
+    for at in order {
+        odds += risks.odds_of_new(&known, &groups[at].derivations);
+        known.add(&groups[at].derivations);
+        stacked[at] = chance(odds);
+    }
+    stacked
+}
+
 /// Next is always the layer whose derivations bring the least chance for the bytes that can then
 /// stand: its own, and those of all layers that need no other derivation.
 fn greedy(risks: &Risks, below: &DerivationSet, groups: &[&Group]) -> Vec<usize> {

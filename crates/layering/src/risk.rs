@@ -19,13 +19,13 @@ use crate::history::History;
 const EVEN: u64 = 1 << 24;
 
 /// Changes and releases without one, in thousandths, that a root is taken to have had before any
-/// was seen: one each, since roots are what is being worked on. What is seen soon counts for more.
-const ROOT_PRIOR: (u64, u64) = (1_000, 1_000);
+/// was seen: two each, since roots are what is being worked on. What is seen soon counts for more.
+const ROOT_PRIOR: (u64, u64) = (2_000, 2_000);
 
-/// The same for everything below: about one update of a package in two hundred releases. It weighs
-/// as much as twenty releases, so that one change that was seen does not make a package a restless
+/// The same for everything below: about one update of a package in 240 releases. It
+/// weighs as much as sixty releases, so that one change that was seen does not make a package a restless
 /// one.
-const PACKAGE_PRIOR: (u64, u64) = (100, 20_000);
+const PACKAGE_PRIOR: (u64, u64) = (250, 60_000);
 
 /// Up to this many paths each is told from each other. Of more, the largest are; the rest stand
 /// together where they need the same of these. Pairs of groups are weighed, so the time grows with

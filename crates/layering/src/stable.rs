@@ -3,10 +3,11 @@
 //!
 //! 1. The previous plan says how often each package changed ([`crate::history`]); with that each
 //!    path's closure tells how likely the path changes ([`crate::risk`]).
-//! 2. A layer of the previous plan whose paths are all still there stays as it is, and in its place
-//!    while everything below it stays. Its bytes need not be pulled again.
-//! 3. The other paths are joined into layers where that costs least ([`crate::merge`]), a few of the
-//!    layers that there may be are left for later releases.
+//! 2. A layer of the previous plan whose paths are all still there need not be pulled again if it stays
+//!    as it is, nor, where layers are known by chain, what stands on it.
+//! 3. These layers and the other paths are joined where that costs least ([`crate::merge`]): what the
+//!    stay of a layer saves is weighed against what it costs that others have no layer of their own.
+//!    A few of the layers that there may be are left for later releases.
 //! 4. What does not stand in its place yet is put above in a good order ([`crate::order`]).
 
 use std::collections::BTreeSet;
@@ -18,16 +19,19 @@ use crate::asked::{Asked, Overlap};
 use crate::closure::Closure;
 use crate::derivation_name::DerivationName;
 use crate::history::History;
-use crate::merge::{Group, merge};
-use crate::order::order;
+use crate::merge::{Group, Kept, merge};
+use crate::order::{order, stacked};
 use crate::plan::{Plan, Reason};
 use crate::request::{PlanError, Request};
-use crate::risk::Risks;
+use crate::risk::{Risks, chance};
 
 /// One layer in so many is left free for what later releases add. Without any, a new package would
 /// have to join a layer, which changes with it, or take the place of one. To leave a few free costs
 /// little: the groups that are joined for it are those that cost least to join.
 const RESERVE: usize = 16;
+
+/// How many releases a layout is taken to last: what is pulled once to change it is spread over so many.
+const LASTS: f64 = 15.0;
 
 /// With fewer layers than this there is none to leave free.
 const LEAST_TO_RESERVE: usize = 4;
@@ -106,25 +110,32 @@ struct Draft {
     free: BTreeSet<NodeIndex>,
 }
 
-impl Draft {
-    fn layers(&self) -> usize {
-        self.kept.iter().flatten().count() + self.new.len()
-    }
+/// How many layers of the previous plan, from the lowest, are all there.
+fn in_place(kept: &[Option<Layer>]) -> usize {
+    kept.iter().take_while(|layer| layer.is_some()).count()
+}
 
-    /// Gives up the smallest layers of the previous plan until there is one left for what is free.
-    fn make_room(&mut self, most: usize) {
-        while self.layers() + usize::from(!self.free.is_empty()) > most {
-            let may_go = |layer: &Layer| layer.reason != Reason::Asked;
-            let kept = self.kept.iter_mut();
-            let smallest = kept
-                .filter(|layer| layer.as_ref().is_some_and(may_go))
-                .min_by_key(|layer| layer.as_ref().map(|layer| layer.group.size));
-            let Some(layer) = smallest.and_then(Option::take) else {
-                break;
-            };
-            self.free.extend(layer.group.nodes);
+/// Takes out the layers of the previous plan that may be joined with others: those that are not asked
+/// for. What stands on a layer in its place is pulled again by chain if it goes.
+fn take_unasked(kept: &mut [Option<Layer>]) -> Vec<Group> {
+    let in_place = in_place(kept);
+    let mut above = 0;
+    let mut groups = Vec::new();
+    for (place, slot) in kept.iter_mut().enumerate().rev() {
+        let Some(layer) = slot.take_if(|layer| layer.reason != Reason::Asked) else {
+            continue;
+        };
+        let mut group = layer.group;
+        if place < in_place {
+            above += group.size;
         }
+        let by_chain = if place < in_place { above } else { 0 };
+        let saves = (group.size + by_chain) as f64 / LASTS;
+        group.kept = Some(Kept { place, saves });
+        groups.push(group);
     }
+    groups.reverse();
+    groups
 }
 
 impl Planner<'_> {
@@ -134,23 +145,33 @@ impl Planner<'_> {
         previous: Option<&Plan>,
         before: &BTreeSet<&StorePath>,
     ) -> Plan {
-        let mut draft = self.anchor(shown, previous);
-        let broken = draft.kept.iter().filter(|layer| layer.is_none()).count();
-        draft.make_room(self.most);
-        let room = self.most - draft.layers();
         let Draft {
-            kept,
+            mut kept,
             mut new,
             free,
-        } = draft;
+        } = self.anchor(shown, previous);
+        let broken = kept.iter().filter(|layer| layer.is_none()).count();
+        let below = in_place(&kept);
+        let mut groups = take_unasked(&mut kept);
+        let asked = new.len() + kept.iter().flatten().count();
 
         let free = self.by_name(free);
-        let budget = self.budget(room, broken, &free, before);
+        let room = self.most.saturating_sub(asked + groups.len());
+        let budget = groups.len() + self.budget(room, broken, &free, before);
         let alike = self.risks.alike(free).into_iter();
-        let groups = alike.map(|nodes| self.group(nodes)).collect();
-        for group in merge(&self.risks, groups, budget, self.min_size) {
-            let reason = self.reason(&group);
-            new.push(self.layer(self.by_name(group.nodes), reason));
+        groups.extend(alike.map(|nodes| self.group(nodes)));
+        if previous.is_some() {
+            self.expect_stack(&mut groups, below);
+        }
+        let most = budget.min(self.most - asked).max(1);
+        for group in merge(&self.risks, groups, most, self.min_size) {
+            if let Some(Kept { place, .. }) = group.kept {
+                let reason = Reason::Kept;
+                kept[place] = Some(Layer { group, reason });
+            } else {
+                let reason = self.reason(&group);
+                new.push(self.layer(self.by_name(group.nodes), reason));
+            }
         }
 
         let mut layers = self.stack(kept, new);
@@ -185,6 +206,24 @@ impl Planner<'_> {
             }
         }
         Draft { kept, new, free }
+    }
+
+    /// Notes how often each group, or what is below it, is expected to change. The first groups are the
+    /// layers of the previous plan, and those with a place lower than `in_place` stand where they stood.
+    fn expect_stack(&self, groups: &mut [Group], in_place: usize) {
+        let stands = |group: &Group| group.kept.is_some_and(|kept| kept.place < in_place);
+        let standing = groups.iter().take_while(|group| stands(group)).count();
+        let (standing, others) = groups.split_at_mut(standing);
+        let mut below = self.risks.none();
+        for group in standing {
+            below.add(&group.derivations);
+            group.stacked = chance(self.risks.odds_of(&below));
+        }
+        let refs: Vec<&Group> = others.iter().collect();
+        let chances = stacked(&self.risks, &below, &refs);
+        for (group, stacked) in others.iter_mut().zip(chances) {
+            group.stacked = stacked;
+        }
     }
 
     fn group(&self, nodes: Vec<NodeIndex>) -> Group {
@@ -250,13 +289,13 @@ impl Planner<'_> {
             most => (most / RESERVE).max(1),
         };
         let unreserved = room.saturating_sub(reserve);
-        unreserved.max(broken + added).max(1).min(room)
+        unreserved.max(broken + added).min(room)
     }
 
     /// Layers in their order: those of the previous plan up to the first that could not stay, and
     /// above them the others.
     fn stack(&self, kept: Vec<Option<Layer>>, new: Vec<Layer>) -> Vec<Layer> {
-        let in_place = kept.iter().take_while(|layer| layer.is_some()).count();
+        let in_place = in_place(&kept);
         let mut kept = kept.into_iter();
         let mut layers: Vec<Layer> = kept.by_ref().take(in_place).flatten().collect();
         let mut below = self.risks.none();
