@@ -9,5 +9,5 @@ import ./nix { inherit pkgs stream-layered; }
 // {
   inherit stream-layered;
   overlay = import ./nix/overlay.nix;
-  nixosModules.default = ./nix/module.nix;
+  nixosModules.default.imports = [ ./nix/module.nix ];
 }

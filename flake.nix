@@ -28,7 +28,8 @@
     in
     {
       overlays.default = import ./nix/overlay.nix;
-      nixosModules.default = ./nix/module.nix;
+      # A path by itself is no module for older Nix (2.8).
+      nixosModules.default.imports = [ ./nix/module.nix ];
 
       lib = eachSystem (
         pkgs:
