@@ -23,7 +23,7 @@ pub enum Stop {
 
 /// Takes the bytes of layers.
 pub trait Sink {
-    /// Whether contents of files are of use; where they are not, files are not opened.
+    /// Whether bytes are of use; where only their number is, files are not opened and headers not made.
     const TAKES_CONTENTS: bool = true;
 
     /// Takes some bytes.

@@ -1,10 +1,10 @@
 //! The trees of store paths, read from the file system.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -305,8 +305,9 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn on_disk(&self) -> PathBuf {
-        let relative = self.path.strip_prefix(b"/").unwrap_or(self.path);
-        self.root.join(std::ffi::OsStr::from_bytes(relative))
+        let root = self.root.as_os_str().as_bytes();
+        let root = root.strip_suffix(b"/").unwrap_or(root);
+        OsString::from_vec([root, self.path].concat()).into()
     }
 
     fn read_error(&self, error: Errno) -> TreeError {

@@ -85,10 +85,37 @@ pub struct Member<'a> {
 /// The ustar prefix field is never used: a name over 100 bytes, or one that is not ASCII, goes into
 /// a pax record, and so does a number too large for its octal digits.
 pub fn write_header(out: &mut Vec<u8>, member: &Member<'_>) {
-    let mut name = member.name.to_vec();
+    let name = full_name(member);
+    let (records, block) = fields(member, &name);
+    if !records.is_empty() {
+        write_pax_member(out, &records);
+    }
+    write_block(out, &block);
+}
+
+/// How many bytes [`write_header`] appends.
+pub fn header_length(member: &Member<'_>) -> u64 {
+    let name = full_name(member);
+    let (records, _) = fields(member, &name);
+    if records.is_empty() {
+        return BLOCK;
+    }
+    let payload = pax_payload(&records).len() as u64;
+    2 * BLOCK + payload + padding(payload, BLOCK)
+}
+
+/// The name, with the slash that ends a directory's.
+fn full_name(member: &Member<'_>) -> Vec<u8> {
+    let mut name = Vec::with_capacity(member.name.len() + 1);
+    name.extend_from_slice(member.name);
     if member.kind == Kind::Directory {
         name.push(b'/');
     }
+    name
+}
+
+/// What goes into the block, and the records for what it has no room for.
+fn fields<'a>(member: &Member<'a>, name: &'a [u8]) -> (PaxRecords, Block<'a>) {
     let (typeflag, size, link): (u8, u64, &[u8]) = match member.kind {
         Kind::File(size) => (b'0', size, b""),
         Kind::Directory => (b'5', 0, b""),
@@ -97,7 +124,7 @@ pub fn write_header(out: &mut Vec<u8>, member: &Member<'_>) {
     let owner = member.owner;
 
     let mut records = member.pax.clone();
-    text_record(&mut records, "path", &name, 100);
+    text_record(&mut records, "path", name, 100);
     text_record(&mut records, "linkpath", link, 100);
     text_record(&mut records, "uname", owner.uname.as_bytes(), 32);
     text_record(&mut records, "gname", owner.gname.as_bytes(), 32);
@@ -105,24 +132,19 @@ pub fn write_header(out: &mut Vec<u8>, member: &Member<'_>) {
     let gid = number_record(&mut records, "gid", owner.gid.into(), 7);
     let size = number_record(&mut records, "size", size.into(), 11);
     let mtime = number_record(&mut records, "mtime", member.mtime.into(), 11);
-    if !records.is_empty() {
-        write_pax_member(out, &records);
-    }
-    write_block(
-        out,
-        &Block {
-            name: &name,
-            mode: member.mode & 0o7777,
-            uid,
-            gid,
-            size,
-            mtime,
-            typeflag,
-            link,
-            uname: owner.uname.as_bytes(),
-            gname: owner.gname.as_bytes(),
-        },
-    );
+    let block = Block {
+        name,
+        mode: member.mode & 0o7777,
+        uid,
+        gid,
+        size,
+        mtime,
+        typeflag,
+        link,
+        uname: owner.uname.as_bytes(),
+        gname: owner.gname.as_bytes(),
+    };
+    (records, block)
 }
 
 /// Adds a record for a text that its field of `room` bytes cannot hold.
@@ -150,7 +172,7 @@ fn has(records: &PaxRecords, keyword: &str) -> bool {
     records.iter().any(|(key, _)| key == keyword.as_bytes())
 }
 
-fn write_pax_member(out: &mut Vec<u8>, records: &PaxRecords) {
+fn pax_payload(records: &PaxRecords) -> Vec<u8> {
     let mut payload = Vec::new();
     if records
         .iter()
@@ -172,6 +194,11 @@ fn write_pax_member(out: &mut Vec<u8>, records: &PaxRecords) {
         payload.extend_from_slice(value);
         payload.push(b'\n');
     }
+    payload
+}
+
+fn write_pax_member(out: &mut Vec<u8>, records: &PaxRecords) {
+    let payload = pax_payload(records);
     write_block(
         out,
         &Block {
@@ -225,8 +252,8 @@ fn write_block(out: &mut Vec<u8>, fields: &Block<'_>) {
     text(&mut block[265..297], fields.uname);
     text(&mut block[297..329], fields.gname);
     // Six digits and a NUL; the space that was counted stays behind it.
-    let checksum: u64 = block.iter().map(|&byte| u64::from(byte)).sum();
-    octal(&mut block[148..155], checksum);
+    let checksum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+    octal(&mut block[148..155], checksum.into());
     out.extend_from_slice(&block);
 }
 
@@ -260,5 +287,35 @@ fn text(field: &mut [u8], value: &[u8]) {
     for byte in ascii.take(field.len()) {
         // A field has room for as many bytes as were taken.
         let _ = field.write(&[byte]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_length_of_a_header_is_that_of_what_is_written(
+            name in proptest::collection::vec(any::<u8>(), 0..300),
+            target in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..1200)),
+            size in proptest::option::of(prop_oneof![0u64..9, any::<u64>()]),
+            mtime in any::<i64>(),
+            (uid, uname, gname) in (any::<i64>(), ".{0,40}", "[a-z]{0,40}"),
+        ) {
+            let owner = Owner { uid, gid: uid >> 40, uname, gname };
+            let kind = match (&target, size) {
+                (Some(target), _) => Kind::Symlink(target),
+                (None, Some(size)) => Kind::File(size),
+                (None, None) => Kind::Directory,
+            };
+            let pax = PaxRecords::new();
+            let member = Member { name: &name, kind, mode: 0o444, mtime, owner: &owner, pax };
+            let mut header = Vec::new();
+            write_header(&mut header, &member);
+            prop_assert_eq!(header.len() as u64, header_length(&member));
+        }
     }
 }

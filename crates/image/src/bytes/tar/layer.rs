@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use nix_compat::tree::{Contents, Opened, Stamp, TreeError, Visit};
 
-use super::{BLOCK, Kind, Member, TarRules, end_of_archive, padding, write_header};
+use super::{BLOCK, Kind, Member, TarRules, end_of_archive, header_length, padding, write_header};
 use crate::seen::Seen;
 use crate::sink::{CopyError, Sink};
 
@@ -51,19 +51,21 @@ impl<'a, S: Sink> LayerTar<'a, S> {
     ///
     /// The sink cannot take it.
     pub fn member(&mut self, name: &[u8], kind: Kind<'_>, mode: u32) -> Result<(), TreeError> {
-        self.header.clear();
         let rules = self.rules;
-        write_header(
-            &mut self.header,
-            &Member {
-                name,
-                kind,
-                mode,
-                mtime: rules.mtime,
-                owner: &rules.owner,
-                pax: Vec::new(),
-            },
-        );
+        let member = Member {
+            name,
+            kind,
+            mode,
+            mtime: rules.mtime,
+            owner: &rules.owner,
+            pax: Vec::new(),
+        };
+        if !S::TAKES_CONTENTS {
+            self.length += header_length(&member);
+            return Ok(());
+        }
+        self.header.clear();
+        write_header(&mut self.header, &member);
         self.length += self.header.len() as u64;
         self.sink.write(&self.header).map_err(TreeError::visitor)
     }

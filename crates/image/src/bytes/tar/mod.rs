@@ -11,5 +11,5 @@ mod layer;
 
 pub use archive::ArchiveWriter;
 pub use block::{BLOCK, RECORD, end_of_archive, padding};
-pub use header::{Kind, Member, Owner, PaxRecords, TarRules, write_header};
+pub use header::{Kind, Member, Owner, PaxRecords, TarRules, header_length, write_header};
 pub use layer::LayerTar;
