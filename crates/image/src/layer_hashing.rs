@@ -3,9 +3,9 @@
 //! There are two ways. Where the processor can, several layers are hashed at once, see [`in_lanes`];
 //! else, and where there are few layers, a thread hashes one after the other.
 
+mod ahead;
 mod hashing;
 mod in_lanes;
-mod meeting;
 
 use std::num::NonZeroUsize;
 
@@ -125,11 +125,10 @@ impl Hashing<'_> {
         body: impl FnOnce(&Self) -> Result<T, Error>,
     ) -> Result<T, Error> {
         if let Some(in_lanes) = lanes.and_then(|lanes| InLanes::plan(self, lanes, jobs)) {
-            let threads = in_lanes.threads();
-            let tasks = (0..threads.get()).map(|_| || in_lanes.run());
+            let tasks = (0..in_lanes.threads()).map(|_| || in_lanes.run());
             return self
                 .schedule
-                .run_tasks(threads, tasks.collect(), || body(self));
+                .run_tasks(jobs, tasks.collect(), || body(self));
         }
         // Layers that are put on disk are begun in their order.
         let order = match filling {

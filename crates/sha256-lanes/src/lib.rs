@@ -9,8 +9,7 @@
 //! and the best code for one message about 550 MB/s (OpenSSL's).
 //!
 //! **What it costs.** This crate, with the only `unsafe` of the workspace. Its caller must have
-//! several messages under way: layers, of which each needs a thread that reads it, or several digests
-//! of the same data, see [`Hasher`].
+//! several messages under way: layers, or several digests of the same data, see [`Hasher`].
 //!
 //! **Why not a crate?** `sha2` and `ring` hash one message at a time. Those that take several are
 //! bindings of a C library (isa-l_crypto) that needs its own assembler.

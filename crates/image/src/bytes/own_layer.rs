@@ -26,9 +26,7 @@ impl OwnLayer<'_> {
     ) -> Result<u64, Error> {
         match self {
             Self::Store(StoreLayer { paths, .. }) => {
-                let mut tar = LayerTar::new(sink, rules).with_seen(std::mem::take(seen));
-                tar.member(b"/nix", Kind::Directory, 0o755)?;
-                tar.member(b"/nix/store", Kind::Directory, 0o755)?;
+                let mut tar = begin_store_layer(sink, rules)?.with_seen(std::mem::take(seen));
                 for path in paths {
                     trees.visit(path, &mut tar as &mut dyn Visit)?;
                 }
@@ -39,6 +37,21 @@ impl OwnLayer<'_> {
             Self::Root(Root::Tar { file, .. }) => copy_root(file, sink, seen),
         }
     }
+}
+
+/// Begins a layer of store paths, whose trees follow.
+///
+/// # Errors
+///
+/// The sink takes no more.
+pub(crate) fn begin_store_layer<S: Sink>(
+    sink: S,
+    rules: &TarRules,
+) -> Result<LayerTar<'_, S>, TreeError> {
+    let mut tar = LayerTar::new(sink, rules);
+    tar.member(b"/nix", Kind::Directory, 0o755)?;
+    tar.member(b"/nix/store", Kind::Directory, 0o755)?;
+    Ok(tar)
 }
 
 /// Copies the tar of an image's root as it is.

@@ -17,7 +17,7 @@ use crate::sink::{HashingSink, LengthSink, Sink, Stop, WriteSink};
 /// Layers whose digests are taken.
 pub(crate) struct Hashing<'a> {
     pub(super) table: &'a LayerTable<'a>,
-    trees: &'a dyn Trees,
+    pub(super) trees: &'a dyn Trees,
     pub(super) schedule: &'a Schedule,
     /// The layers that are hashed, in order.
     pub(super) wanted: Vec<usize>,

@@ -1,4 +1,4 @@
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 
 use nix_compat::tree::{Contents, Opened, TreeError, Visit};
 use nix_compat::{StoreDir, StorePath};
@@ -9,27 +9,38 @@ use crate::bytes::tar::{Owner, TarRules};
 use crate::layer_id::TarId;
 use crate::recipe::{Image, StoreLayer};
 
-/// One file for each store path, of a length that the path's name says (`…-LENGTH`); a path named
-/// `bad` cannot be read after a while.
+/// One file for each store path, of a length that the path's name says: `LENGTH`, or `LENGTH-file` if
+/// it is a real file. `LENGTH-shorter` and `LENGTH-longer` have another length than they say, by one;
+/// `LENGTH-bad` cannot be read after a while.
 struct Files;
 
-struct File {
+struct File<'a> {
     length: u64,
-    bad: bool,
+    kind: &'a str,
 }
 
-impl Contents for File {
+impl Contents for File<'_> {
     fn size(&self) -> u64 {
         self.length
     }
 
     fn open(&mut self) -> Result<Opened<'_>, TreeError> {
-        let contents = io::repeat(b'x').take(self.length);
-        Ok(Opened::Stream(if self.bad {
-            Box::new(contents.take(self.length / 2).chain(Broken))
-        } else {
-            Box::new(contents)
-        }))
+        let length = match self.kind {
+            "shorter" => self.length - 1,
+            "longer" => self.length + 1,
+            _ => self.length,
+        };
+        let mut contents = io::repeat(b'x').take(length);
+        Ok(match self.kind {
+            "" => Opened::Stream(Box::new(contents)),
+            "bad" => Opened::Stream(Box::new(contents.take(length / 2).chain(Broken))),
+            _ => {
+                let mut file = tempfile::tempfile().unwrap();
+                io::copy(&mut contents, &mut file).unwrap();
+                file.rewind().unwrap();
+                Opened::File(file)
+            }
+        })
     }
 }
 
@@ -43,13 +54,9 @@ impl Read for Broken {
 
 impl Trees for Files {
     fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError> {
-        let bad = path.name() == "bad";
-        let length = if bad {
-            300_000
-        } else {
-            path.name().parse().unwrap()
-        };
-        let mut contents = File { length, bad };
+        let (length, kind) = path.name().split_once('-').unwrap_or((path.name(), ""));
+        let length = length.parse().unwrap();
+        let mut contents = File { length, kind };
         visitor.file(path.as_str().as_bytes(), false, &mut contents)
     }
 }
@@ -62,7 +69,7 @@ fn image(names: &[&str]) -> Image {
     };
     let layers = names.iter().map(|name| StoreLayer {
         paths: vec![path(name)],
-        size: name.parse().unwrap_or(0),
+        size: 0,
         tar: None,
     });
     let rules = TarRules {
@@ -104,6 +111,8 @@ fn all_ways_give_the_same_digests() {
     let names: Vec<String> = (0..60u64)
         .map(|i| (i * i * 7919 % 700_000).to_string())
         .chain(["9000000".to_owned(), "0".to_owned()])
+        .chain((0..40u64).map(|i| format!("{}-file", i * i * 7919 % 700_000)))
+        .chain(["3000000-file".to_owned(), "65536-file".to_owned()])
         .collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let image = image(&names);
@@ -121,12 +130,33 @@ fn all_ways_give_the_same_digests() {
 fn a_layer_that_cannot_be_read_ends_it() {
     for place in [0, 7, 39] {
         let mut names = vec!["2000000"; 40];
-        names[place] = "bad";
+        names[place] = "300000-bad";
         let image = image(&names);
         for result in [1, 3].into_iter().flat_map(|jobs| all_tars(&image, jobs)) {
             let error = result.unwrap_err();
             assert!(
                 matches!(error, Error::Tree(TreeError::Read { .. })),
+                "{error:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_file_of_another_length_ends_it() {
+    for kind in [
+        "300000-shorter",
+        "300000-longer",
+        "131072-shorter",
+        "131072-longer",
+    ] {
+        let mut names = vec!["2000000-file"; 12];
+        names[5] = kind;
+        let image = image(&names);
+        for result in all_tars(&image, 2) {
+            let error = result.unwrap_err();
+            assert!(
+                matches!(error, Error::Tree(TreeError::Changed { .. })),
                 "{error:?}"
             );
         }
