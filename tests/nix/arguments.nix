@@ -379,7 +379,10 @@ in
         sed "s/$line/$1 $digest $3 $checksum/" ${lock first} > $out
       '';
       changed = {
-        contents = some.contents ++ [ (writeTextDir "etc/changed" "changed") ];
+        contents = some.contents ++ [
+          # Large enough for a layer of its own.
+          (runCommand "changed" { } "mkdir -p $out/etc; head -c 3000000 /dev/zero > $out/etc/changed")
+        ];
       };
     in
     {

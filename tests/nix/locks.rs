@@ -114,6 +114,9 @@ fn a_newer_nix_takes_a_lock() {
     let nix = Nix::find_newer();
     assert!(log(&nix, "locks.changed").contains("3 of 4 digests"));
     nix.build(FILE, "locks.changed.tests.lock");
+    for step in ["conf.layerDigests", "tests.lock"] {
+        nix.rebuild_in_sandbox(FILE, &format!("locks.changed.{step}"));
+    }
 }
 
 #[needs(nix)]
