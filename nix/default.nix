@@ -38,6 +38,14 @@ let
       defaultArchitecture
       ;
   };
+  streamLayeredImages = import ./stream-layered-images.nix {
+    inherit
+      lib
+      step
+      program
+      streamLayeredImage
+      ;
+  };
   buildLayeredImage = overridable ./build-layered-image.nix {
     inherit archive streamLayeredImage;
   };
@@ -62,6 +70,30 @@ in
     ```
   */
   inherit streamLayeredImage;
+
+  /**
+    Makes several images whose layers are planned together, so that what they share is in the same layers.
+
+    # Inputs
+
+    `images`: the images by name, each with the arguments of `streamLayeredImage`. `previous`: the plan of
+    the fleet before. All other arguments are defaults for each image.
+
+    # Output
+
+    The images by name, as `streamLayeredImage` makes them.
+
+    # Example
+
+    ```nix
+    streamLayeredImages {
+      maxLayers = 40;
+      images.api.contents = [ api ];
+      images.web.contents = [ web ];
+    }
+    ```
+  */
+  inherit streamLayeredImages;
 
   /**
     Makes the archive that `streamLayeredImage`'s script writes, as a file.

@@ -10,6 +10,7 @@ let
         inherit (final.buildPackages) stream-layered;
       })
       streamLayeredImage
+      streamLayeredImages
       buildLayeredImage
       buildLayeredImageWithNixDb
       ;

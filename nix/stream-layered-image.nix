@@ -70,6 +70,8 @@
   modes ? { },
   # Whether the build takes the layers' digests, so that streaming only has to copy.
   digests ? true,
+  # The fleet that the image belongs to, set by streamLayeredImages: { plan = file; image = name; … }.
+  fleet ? null,
 }:
 let
   baseName = baseNameOf name;
@@ -143,6 +145,8 @@ let
     # What a script writes is described by its configuration.
     previous = if previous.isExe or false then previous.conf else previous;
     strategy = if strategy == null && layeringPipeline == null then "stable" else strategy;
+    fleetPlan = fleet.plan or null;
+    fleetImage = fleet.image or null;
   };
   graph =
     roots:
@@ -274,6 +278,10 @@ let
       message = "`strategy` and `layeringPipeline` both say how store paths become layers; give one of them";
     }
     {
+      holds = fleet == null || strategy == null && layeringPipeline == null;
+      message = "the layers of a fleet's images are planned together, so that `strategy` and `layeringPipeline` have no meaning for one of them";
+    }
+    {
       holds = lock == null || previous == null;
       message = "`lock` and `previous` both say what the image was before; give one of them";
     }
@@ -336,6 +344,7 @@ import ./assertions.nix lib name assertions (
           ];
         };
       }
+      // lib.optionalAttrs (fleet != null) { inherit fleet; }
       // passthru
       // lib.optionalAttrs (lock != null) {
         tests = {
@@ -345,6 +354,15 @@ import ./assertions.nix lib name assertions (
       }
       // {
         inherit imageTag conf confToSend;
+        # What the plan of its fleet needs of it.
+        fleetMember = {
+          inherit fromImage maxLayers lock;
+          inherit (plan) previous;
+          roots = lib.optionals includeStorePaths [
+            references
+            customisationLayer
+          ];
+        };
         # A program that takes the configuration, as nixpkgs' own does.
         streamScript = program {
           name = "stream";

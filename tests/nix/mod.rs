@@ -8,6 +8,7 @@ mod arguments;
 mod as_nixpkgs;
 mod examples;
 pub mod flake;
+mod fleets;
 mod locks;
 mod oci_containers;
 mod outputs;

@@ -204,7 +204,7 @@ pub struct PlanArgs {
     pub image: ImageArgs,
     /// Plan several images together, so that what they share is in the same layers: results of
     /// streamLayeredImage, NAME=PATH[,PATH…] for an image of store paths, and files with
-    /// {"images": {NAME: {"roots": […]}}} or {"images": {NAME: {"graph": […]}}}.
+    /// {"images": {NAME: {"roots": […]}}}, or with `graph` or `conf` in place of `roots`.
     #[arg(
         long,
         num_args = 1..,
@@ -323,6 +323,8 @@ pub enum NixStep {
     Registration,
     /// Writes which store paths go into which layer, as nixpkgs' planners do.
     Plan,
+    /// Writes which store paths of several images go into which layer.
+    FleetPlan,
     /// Writes the digests of the layers.
     Digests,
     /// Compares the digests of a lock with the layers.

@@ -3,6 +3,7 @@
 
 mod attributes;
 mod digests;
+mod fleet_plan;
 mod image_json;
 mod link;
 mod lock_check;
@@ -27,6 +28,7 @@ pub fn run(step: &NixStep) -> Result<()> {
         } => root_layer::run(directory.as_deref(), fakeroot_state.as_deref()),
         NixStep::Registration => registration::run(),
         NixStep::Plan => plan::run(),
+        NixStep::FleetPlan => fleet_plan::run(),
         NixStep::Digests => digests::run(),
         NixStep::LockCheck => lock_check::run(),
         NixStep::Conf => image_json::run(),

@@ -13,6 +13,7 @@ use super::attributes::{self, Attributes};
 use crate::output::console::say;
 use crate::output::plan_table;
 use crate::platform;
+use crate::resolve::fleet_plan_source;
 use crate::resolve::plan_request::{self, DEFAULT_STRATEGY, LayerRules};
 use crate::resolve::plan_source::PlanSource;
 use crate::resolve::registry_client::RegistrySettings;
@@ -28,6 +29,10 @@ pub struct PlanAttributes {
     layering_pipeline: Option<Value>,
     previous: Option<PathBuf>,
     lock: Option<PathBuf>,
+    /// The plan of the fleet that the image belongs to.
+    fleet_plan: Option<PathBuf>,
+    /// The image's name in the fleet.
+    fleet_image: Option<String>,
     #[serde(default)]
     debug: bool,
 }
@@ -67,16 +72,23 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<PlannedClosure> 
     let graph = Graph::parse(store.store_dir(), text, store.files())
         .context("the derivation's exportReferencesGraph.graph")?;
     let closure = Closure::new(graph.paths).context("the closure is incomplete")?;
-    let release = release(attributes)?;
+    let release = release(attributes.lock.as_deref(), attributes.previous.as_deref())?;
+    if let Some(file) = &attributes.fleet_plan {
+        let fleet = fleet_plan_source::read(file)?;
+        let plan = fleet_plan_source::plan_of(&fleet, attributes.fleet_image.as_deref())?;
+        plan.check(&closure, &graph.exclude)?;
+        return Ok(PlannedClosure {
+            closure,
+            plan,
+            release,
+        });
+    }
     let rules = LayerRules {
         previous: release.as_ref().map(|release| release.plan.clone()),
         ..LayerRules::new(strategy(attributes)?, attributes.max_layers)
     };
     let base_layers = match &attributes.from_image {
-        Some(file) if rules.has_limit() => {
-            let platform = platform::platform(None)?;
-            BaseImage::open(file, None, &platform)?.layers.len()
-        }
+        Some(file) if rules.has_limit() => layers_of_base(file)?,
         _ => 0,
     };
     let request = rules
@@ -89,16 +101,23 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<PlannedClosure> 
     })
 }
 
+/// The number of a base image's layers.
+pub fn layers_of_base(file: &Path) -> Result<usize> {
+    let platform = platform::platform(None)?;
+    Ok(BaseImage::open(file, None, &platform)?.layers.len())
+}
+
 /// The previous release, from a lock, or from a file or directory with an image or its plan.
-fn release(attributes: &PlanAttributes) -> Result<Option<Release>> {
-    if let Some(file) = &attributes.lock {
+pub fn release(lock: Option<&Path>, previous: Option<&Path>) -> Result<Option<Release>> {
+    if let Some(file) = lock {
         return Release::of_lock(file).context("lock");
     }
-    let Some(file) = attributes.previous.clone() else {
+    let Some(file) = previous else {
         return Ok(None);
     };
     let platform = platform::platform(None)?;
-    let release = PlanSource::from(file).release(&RegistrySettings::default(), &platform);
+    let source = PlanSource::from(file.to_owned());
+    let release = source.release(&RegistrySettings::default(), &platform);
     release.map(Some).context("previous")
 }
 

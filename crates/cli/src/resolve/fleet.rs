@@ -93,6 +93,9 @@ impl Reader<'_> {
                     image.with_context(|| format!("image {name}"))?,
                 ))
             }
+            FleetContent::Configuration(file) => {
+                Ok((name.to_owned(), self.of_configuration(file)?.1))
+            }
             FleetContent::Paths(paths) => match member.subject(paths, &[], self.store)? {
                 Subject::Packages(paths) => {
                     let closure = RootedClosure::read(&paths, None, self.store)?;

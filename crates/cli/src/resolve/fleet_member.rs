@@ -27,6 +27,8 @@ pub enum FleetContent {
     Paths(Vec<PathBuf>),
     /// A closure in a form that [`stores::Graph`] reads.
     Graph(Value),
+    /// A configuration that the Nix side wrote.
+    Configuration(PathBuf),
 }
 
 /// The images that the words of `--fleet` name.
@@ -107,6 +109,9 @@ fn of_file(file: &Path) -> Result<Vec<FleetMember>> {
 fn content(image: Value) -> Result<FleetContent> {
     if image.get("graph").is_some_and(Value::is_array) {
         return Ok(FleetContent::Graph(image));
+    }
+    if let Some(file) = image.get("conf").and_then(Value::as_str) {
+        return Ok(FleetContent::Configuration(file.into()));
     }
     let roots = image.get("roots").and_then(Value::as_array);
     let roots = roots.map(|roots| roots.iter().map(Value::as_str).collect::<Option<Vec<_>>>());

@@ -33,7 +33,7 @@ impl FleetPlanSource {
         match self {
             Self::Made(plan) => Ok(plan.clone()),
             Self::File { file, image } => plan_of(&read(file)?, image.as_deref())
-                .with_context(|| format!("--fleet-plan {}", file.display())),
+                .with_context(|| format!("{}", file.display())),
         }
     }
 }
@@ -44,7 +44,7 @@ impl FleetPlanSource {
 ///
 /// The file cannot be read, or holds no such plan.
 pub fn read(file: &Path) -> Result<FleetPlan> {
-    let context = || format!("--fleet-plan {}", file.display());
+    let context = || format!("{}", file.display());
     let text = String::from_utf8(input::read_input(file).with_context(context)?);
     let text = text.context("it is not UTF-8 text").with_context(context)?;
     FleetPlan::from_json(&text).with_context(context)

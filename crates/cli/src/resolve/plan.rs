@@ -58,7 +58,7 @@ impl Planned {
     ) -> Result<Self> {
         let closure = RootedClosure::read(paths, settings.subject.closure.as_deref(), store)?;
         if let Some(source) = &settings.layers.fleet_plan {
-            let plan = source.open()?;
+            let plan = source.open().context("--fleet-plan")?;
             return Self::as_given(closure, plan)
                 .with_context(|| format!("--fleet-plan {source} is not for these store paths"));
         }

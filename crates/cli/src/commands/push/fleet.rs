@@ -16,7 +16,7 @@ use crate::resolve::fleet_plan_source::{self, FleetPlanSource};
 use crate::resolve::image::ResolvedImage;
 use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::store::Store;
-use crate::resolve::subject::{Subject, SubjectSettings};
+use crate::resolve::subject::Subject;
 use crate::resolve::{fleet, registry_client};
 use crate::usage::UsageError;
 
@@ -98,21 +98,26 @@ fn images_of(settings: &ImageSettings, members: &[FleetMember]) -> Result<Vec<Im
     let mut images = Vec::new();
     let mut of_packages = Vec::new();
     for member in members {
-        let FleetContent::Paths(paths) = &member.content else {
-            let name = member.name.as_deref().unwrap_or_default();
-            let usage =
-                format!("image {name}: a closure alone has no files to push; give its `roots`");
-            return Err(UsageError(usage).into());
-        };
         let mut image = settings.clone();
-        image.subject = SubjectSettings {
-            paths: paths.clone(),
-            package_options: options.clone(),
-            ..SubjectSettings::default()
-        };
         image.names.name = member.name.clone();
-        if let Subject::Packages(_) = member.subject(paths, options, &store)? {
-            of_packages.push(member);
+        match &member.content {
+            FleetContent::Paths(paths) => {
+                image.subject.paths = paths.clone();
+                if let Subject::Packages(_) = member.subject(paths, options, &store)? {
+                    of_packages.push(member);
+                }
+            }
+            // It has the name that its expression gives it.
+            FleetContent::Configuration(file) => {
+                image.subject.configuration = Some(file.clone());
+                image.names.name = None;
+            }
+            FleetContent::Graph(_) => {
+                let name = member.name.as_deref().unwrap_or_default();
+                let usage =
+                    format!("image {name}: a closure alone has no files to push; give its `roots`");
+                return Err(UsageError(usage).into());
+            }
         }
         images.push(image);
     }
@@ -136,7 +141,9 @@ fn images_of(settings: &ImageSettings, members: &[FleetMember]) -> Result<Vec<Im
 /// The plan that was given, or one that is made now.
 fn plan(settings: &ImageSettings, members: &[&FleetMember], store: &Store) -> Result<FleetPlan> {
     match &settings.layers.fleet_plan {
-        Some(FleetPlanSource::File { file, image: None }) => fleet_plan_source::read(file),
+        Some(FleetPlanSource::File { file, image: None }) => {
+            fleet_plan_source::read(file).context("--fleet-plan")
+        }
         Some(source) => {
             let usage =
                 format!("--fleet-plan {source}: with --fleet, give the file without a name");
