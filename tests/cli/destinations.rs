@@ -415,7 +415,7 @@ fn several_engines_are_loaded_into_at_once() {
         "{text}"
     );
     assert!(text.contains(&format!("error: {none}: ")), "{text}");
-    let last = format!("error: the image was not loaded into {none}");
+    let last = format!("error: not loaded into {none}");
     assert_eq!(text.lines().last(), Some(&*last), "{text}");
     let id = String::from_utf8(output.stdout).unwrap();
     assert_eq!(id.trim(), hello.streamed_id());
@@ -423,4 +423,78 @@ fn several_engines_are_loaded_into_at_once() {
         says_hello(engine, &hello, "2");
         remove(engine, &hello, &["1", "2"]);
     }
+}
+
+/// Results of streamLayeredImage in the store of an image that says hello: images that differ in their last
+/// layer alone.
+fn scripts(hello: &Hello, names: &[&str]) -> Vec<String> {
+    let store = hello.store().join("nix/store");
+    let digit = |number: usize| "0123456789".chars().nth(number).unwrap().to_string();
+    let script = |(number, name): (usize, &&str)| {
+        let hash = digit(number).repeat(31);
+        let layer = format!("{hash}0-layer");
+        let text = format!(
+            "mkdir {layer} && echo {name} > {name} && tar --format=pax --sort=name -cf {layer}/layer.tar {name} && \
+             rm {name} && sha256sum < {layer}/layer.tar | cut -d' ' -f1 > {layer}/checksum"
+        );
+        succeed(Command::new("sh").args(["-ec", &text]).current_dir(&store));
+        let path = |path: &str| format!("/nix/store/{path}");
+        let conf = serde_json::json!({
+            "architecture": "amd64",
+            "config": {"Cmd": [path(&format!("{}/bin/hello", super::load::APP))]},
+            "store_dir": "/nix/store",
+            "from_image": null,
+            "store_layers": [[path(super::load::GREETING)], [path(super::load::APP)]],
+            "customisation_layer": path(&layer),
+            "repo_tag": hello.reference(name),
+            "created": "1970-01-01T00:00:01+00:00",
+            "mtime": "1970-01-01T00:00:01+00:00",
+            "uid": "0", "gid": "0", "uname": "root", "gname": "root",
+        });
+        fs::write(store.join(format!("{hash}1-conf.json")), conf.to_string()).unwrap();
+        let script = format!("{hash}2-{name}");
+        let text = format!("#!/bin/sh\nexec stream --conf /nix/store/{hash}1-conf.json\n");
+        fs::write(store.join(&script), text).unwrap();
+        path(&script)
+    };
+    names.iter().enumerate().map(script).collect()
+}
+
+#[needs(docker, docker_on_containerd)]
+#[test]
+fn several_images_are_loaded_in_one_run_and_send_what_they_share_once() {
+    let engines = [Engine::docker(), Engine::docker_on_containerd()];
+    let hello = Hello::new();
+    let scripts = scripts(&hello, &["one", "two"]);
+    let load = |paths: &[&String]| {
+        let mut load = crate::support::program::stream_layered();
+        load.args(["load", "--no-cache", "--store"])
+            .arg(hello.store());
+        load.args(["--to", engines[0].host(), "--to", engines[1].host()]);
+        load.args(paths);
+        load
+    };
+    let output = load(&[&scripts[0], &scripts[1]]).output().unwrap();
+    let text = stderr(&output);
+    assert!(output.status.success(), "{text}");
+    for engine in &engines {
+        let host = engine.host();
+        let lines = text.lines().filter(|line| line.starts_with(host));
+        let lines: Vec<&str> = lines.filter(|line| line.contains(" on the wire")).collect();
+        assert!(lines[0].contains(": 0 layers present, 3 sent, "), "{text}");
+        assert!(lines[1].contains(": 2 layers present, 1 sent, "), "{text}");
+        for name in ["one", "two"] {
+            says_hello(engine, &hello, name);
+        }
+        remove(engine, &hello, &["one", "two"]);
+    }
+    assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 2);
+    let package = format!("/nix/store/{}", super::load::APP);
+    let line = fail(&mut load(&[&scripts[0], &package]), 2);
+    assert!(
+        line.contains("cannot be combined with other paths"),
+        "{line}"
+    );
+    let line = fail(load(&[&scripts[0], &scripts[1]]).args(["-t", "a:1"]), 2);
+    assert!(line.contains("there are several images"), "{line}");
 }

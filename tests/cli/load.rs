@@ -27,7 +27,7 @@ pub struct Hello {
 }
 
 pub const APP: &str = "h780awpm6b8qcxx28gfnjq6z4i9dq73z-hello-1.0";
-const GREETING: &str = "jj07w55ij6fwqa9siqvrczj3sinwgjs2-greeting-1.0";
+pub const GREETING: &str = "jj07w55ij6fwqa9siqvrczj3sinwgjs2-greeting-1.0";
 
 impl Hello {
     pub fn new() -> Self {
@@ -48,6 +48,10 @@ impl Hello {
         hello.change(GREETING, &format!("I am {}\n", hello.name));
         hello.change(APP, &hello.name);
         hello
+    }
+
+    pub fn store(&self) -> PathBuf {
+        self.directory.path().join("store")
     }
 
     fn closure(&self) -> PathBuf {
@@ -125,7 +129,7 @@ impl Hello {
         id.unwrap_or_else(|| panic!("no id: {text}")).to_owned()
     }
 
-    fn reference(&self, tag: &str) -> String {
+    pub fn reference(&self, tag: &str) -> String {
         format!("{}:{tag}", self.name)
     }
 }

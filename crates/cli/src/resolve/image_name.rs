@@ -7,7 +7,7 @@ use oci::reference::{DEFAULT_TAG, check_name, repository_from, split_tag};
 use crate::usage::UsageError;
 
 /// A name and a tag that take the place of an image's own ones.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NameSettings {
     /// The name.
     pub name: Option<String>,

@@ -85,6 +85,23 @@ impl SubjectSettings {
         Ok(Subject::Packages(packages))
     }
 
+    /// Whether several images are named, each by a result of streamLayeredImage.
+    ///
+    /// # Errors
+    ///
+    /// A path does not exist.
+    pub fn is_several_images(&self, store: &Store) -> Result<bool> {
+        if self.paths.len() < 2 || self.closure.is_some() || self.configuration.is_some() {
+            return Ok(false);
+        }
+        for path in &self.paths {
+            if configuration(path, &package(path, store)?, store)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Whether an option that only an image of packages follows was given.
     pub fn is_given(&self, option: &str) -> bool {
         self.package_options.iter().any(|given| given == option)
