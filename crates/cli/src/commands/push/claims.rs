@@ -14,7 +14,7 @@ use image::{LayerTable, Witness};
 use nix_compat::tree::Trees;
 use registry::{Access, Document, StoredManifest};
 
-use super::{PushRun, Target};
+use super::one_image::{PushRun, Target};
 
 /// What an image says, by the index of the layer.
 type Claims = BTreeMap<usize, Claim>;

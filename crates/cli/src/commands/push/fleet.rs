@@ -8,7 +8,7 @@ use layering::{FleetPlan, plan_fleet};
 use oci::Reference;
 use oci::reference::{DEFAULT_TAG, split_tag};
 
-use super::{Names, push_image};
+use super::one_image::{Names, push_image};
 use crate::args::{PushArgs, PushName};
 use crate::output::console::{self, say};
 use crate::resolve::fleet_member::{self, FleetContent, FleetMember};
