@@ -6,8 +6,9 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use crate::lanes::Lanes;
 use crate::message::{Block, Message, State, padding};
 
-/// Bytes of a piece, which waits for a piece of another hasher: it stays in the nearest cache.
-const PIECE: usize = 16 * 1024;
+/// Bytes of a piece, which waits for a piece of another hasher. Who reads and writes with buffers brings
+/// a hasher as many bytes at once, and with smaller pieces most would follow one of the same hasher.
+const PIECE: usize = 128 * 1024;
 
 /// The lanes, where two messages at once are worth the wait.
 static PAIRS: LazyLock<Option<Lanes>> =

@@ -105,7 +105,7 @@ proptest! {
     #[test]
     fn hashers_in_turn_have_nothing_to_do_with_each_other(
         // Which hasher takes how many bytes.
-        turns in proptest::collection::vec((0..4usize, 0..70_000usize), 0..60),
+        turns in proptest::collection::vec((0..4usize, 0..300_000usize), 0..30),
         moved in any::<bool>(),
     ) {
         let mut hashers: [_; 4] = std::array::from_fn(|_| (Hasher::default(), Sha256::new()));
@@ -131,7 +131,7 @@ fn hashers_on_several_threads_at_once() {
     let expected = <[u8; 32]>::from(Sha256::digest(&bytes));
     // Two hashers change places between two threads, so that each finds the other waiting.
     let mut hashers = [Hasher::default(), Hasher::default()];
-    for piece in bytes.chunks(16 << 10) {
+    for piece in bytes.chunks(128 << 10) {
         std::thread::scope(|scope| {
             for hasher in &mut hashers {
                 scope.spawn(|| hasher.update(piece));
