@@ -352,7 +352,7 @@ fn more_layers_than_docker_loads() {
     );
     let line = fail(run.args(MANY).args(["--max-layers", "140"]), 1);
     assert!(
-        line.contains("max depth exceeded") && line.contains("--max-layers to 125"),
+        line.contains("takes no more than 125: lower --max-layers to 125"),
         "{line}"
     );
 }

@@ -7,7 +7,7 @@ use crate::merge::Group;
 use crate::risk::{DerivationSet, Risks, chance};
 
 /// Up to this many layers, the choice of the next one looks at what it makes free. That takes the
-/// cube of their number; engines take no more than 127 layers in an image.
+/// cube of their number.
 const MOST_TO_LOOK_AHEAD: usize = 200;
 
 /// Rounds of moves end by themselves, sooner but for costs too close to tell apart.

@@ -11,6 +11,7 @@ use oci::{Platform, Reference};
 use super::image::{ImageArgs, RegistryArgs};
 use super::parse;
 use super::push_name::PushName;
+use crate::resolve::byte_size::byte_size;
 use crate::resolve::plan_source::PlanSource;
 
 /// Arguments of `stream`.
@@ -82,7 +83,7 @@ pub struct SpoolArgs {
         long,
         value_name = "SIZE",
         default_value = "4GiB",
-        value_parser = parse::size,
+        value_parser = byte_size,
         help_heading = "Output"
     )]
     pub spool_size: u64,

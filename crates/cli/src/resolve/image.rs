@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use engine::{LAYER_LIMITS, LayerLimit};
 use image::bytes::tar::TarRules;
 use image::nix_image_json::NixImage;
 use image::timestamp::Timestamp;
@@ -17,9 +18,6 @@ use crate::resolve::plan::{self, Planned};
 use crate::resolve::store::Store;
 use crate::resolve::subject::Subject;
 use crate::{input, platform};
-
-/// Most layers of an image in Docker's classic store (`maxLayerDepth` in moby's `layer/layer_store.go`).
-const DOCKER_MAX_LAYERS: usize = 125;
 
 /// An image, and where its store paths are read from.
 pub struct ResolvedImage {
@@ -54,24 +52,46 @@ impl ResolvedImage {
         Ok(resolved)
     }
 
-    /// What to say of an image that Docker's classic store does not take: "max depth exceeded".
+    /// What to say of an image that has more layers than some engines take.
     pub fn too_many_layers(&self) -> Option<String> {
         let layers = self.image.layers().len();
+        let exceeded = LAYER_LIMITS.iter().filter(|limit| layers > limit.runs);
+        let exceeded: Vec<&LayerLimit> = exceeded.collect();
+        let least = exceeded.first()?.runs;
+        let exceeded: Vec<String> = exceeded.iter().map(ToString::to_string).collect();
+        let (exceeded, advice) = (exceeded.join(", "), self.fewer_layers(least));
+        Some(format!(
+            "the image has {layers} layers, and {exceeded}: {advice}"
+        ))
+    }
+
+    /// Refuses an image that an engine with this limit does not take.
+    ///
+    /// # Errors
+    ///
+    /// It has more layers.
+    pub fn check_layers(&self, limit: LayerLimit) -> Result<()> {
+        let layers = self.image.layers().len();
+        let LayerLimit { of, most, .. } = limit;
+        if layers > most {
+            let advice = self.fewer_layers(most);
+            bail!("the image has {layers} layers, and {of} takes no more than {most}: {advice}");
+        }
+        Ok(())
+    }
+
+    /// How the image gets no more than so many layers.
+    fn fewer_layers(&self, most: usize) -> String {
         let base = self.image.base.as_ref().map_or(0, |base| base.layers.len());
         let option = match self.image.root {
             Root::Links(_) => "--max-layers",
             Root::Tar { .. } => "maxLayers in the image's expression",
         };
-        let advice = if base + 2 > DOCKER_MAX_LAYERS {
+        if base + 2 > most {
             format!("{base} of them are the base image's; use one with fewer")
         } else {
-            format!("lower {option} to {DOCKER_MAX_LAYERS} or less")
-        };
-        (layers > DOCKER_MAX_LAYERS).then(|| {
-            format!(
-                "the image has {layers} layers, and Docker's classic store takes no more than {DOCKER_MAX_LAYERS}: {advice}"
-            )
-        })
+            format!("lower {option} to {most} or less")
+        }
     }
 
     fn of_configuration(

@@ -3,6 +3,7 @@
 //! same ones.
 
 pub mod base;
+pub mod byte_size;
 pub mod carried_plan;
 pub mod closure;
 pub mod config_values;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use engine::LAYER_LIMITS;
 use layering::{LayerPattern, MIN_LAYER_SIZE, Pipeline, Plan, Request, Strategy};
 use nix_compat::StorePath;
 use oci::Platform;
@@ -142,10 +143,10 @@ impl NoLayerLeft {
             max_layers,
             base_layers,
         } = self;
-        let least = base_layers + 2;
-        let docker = match least {
-            ..=125 => "",
-            _ => " (Docker's classic store takes no more than 125)",
+        let least = &(base_layers + 2);
+        let docker = match LAYER_LIMITS.first() {
+            Some(limit) if *least > limit.most => format!(" ({limit})"),
+            _ => String::new(),
         };
         format!(
             "{setting}{max_layers}: {base_layers} layers of {base} and 1 of the image's root leave none for store \
