@@ -68,6 +68,8 @@
   # Modes of files in the root: path or pattern -> "0755". With a slash at its end, a path is a
   # directory that is made if need be.
   modes ? { },
+  # The most that the image may have, as `plan --budget` reads it: `tests.budget` fails beyond.
+  budget ? null,
   # Whether the build takes the layers' digests, so that streaming only has to copy.
   digests ? true,
   # The fleet that the image belongs to, set by streamLayeredImages: { plan = file; image = name; … }.
@@ -200,6 +202,11 @@ let
   # Hashes what the lock has.
   lockCheck = ofLayers "lock-check" "lock-check" {
     meta.description = "compares the digests in the lock of the image ${imageName} with its layers";
+  };
+
+  budgetCheck = ofLayers "budget" "budget" {
+    inherit budget;
+    meta.description = "compares the image ${imageName} with its budget";
   };
 
   configuration =
@@ -346,11 +353,11 @@ import ./assertions.nix lib name assertions (
       }
       // lib.optionalAttrs (fleet != null) { inherit fleet; }
       // passthru
-      // lib.optionalAttrs (lock != null) {
-        tests = {
-          lock = lockCheck;
-        }
-        // passthru.tests or { };
+      // lib.optionalAttrs (lock != null || budget != null) {
+        tests =
+          lib.optionalAttrs (lock != null) { lock = lockCheck; }
+          // lib.optionalAttrs (budget != null) { budget = budgetCheck; }
+          // passthru.tests or { };
       }
       // {
         inherit imageTag conf confToSend;

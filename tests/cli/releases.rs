@@ -10,7 +10,7 @@ use test_peers::needs;
 
 use crate::golden;
 use crate::support::peer;
-use crate::support::program::{fail, stream_layered, succeed};
+use crate::support::program::{fail, stderr, stream_layered, succeed};
 use crate::support::store_tree::{Node, StoreRoot, store_path};
 
 /// A version of the application with its closure.
@@ -159,6 +159,40 @@ fn a_plan_after_its_own_image_is_the_same() {
     );
     let again = first.archive("again.tar", &["--previous", &archive]);
     assert_eq!(fs::read(archive).unwrap(), fs::read(again).unwrap());
+}
+
+#[test]
+fn a_budget_that_is_exceeded_fails_with_what_takes_most() {
+    let (first, second) = (Release::new(FIRST), Release::new(SECOND));
+    let plan = |budget: &str| {
+        let mut command = second.root.command(&["plan", "--budget", budget]);
+        command.arg(&second.app);
+        command
+    };
+    succeed(&mut plan("size=1252kB,layer=2MiB,closure=5"));
+    let line = fail(&mut plan("size=1MB,closure=4"), 1);
+    assert_eq!(
+        line,
+        "error: the budget is exceeded: size 1.25 MB of 1.00 MB, closure 5 store paths of 4"
+    );
+    let said = stderr(&plan("size=1MB").output().unwrap());
+    let chain = "200.40 kB  app-1.1 → curl-8.1 → openssl-3.0.2";
+    assert!(said.contains(chain), "{said}");
+    for usage in ["", "pull=1", "size=1,size=2", "size=1PB"] {
+        fail(&mut plan(usage), 2);
+    }
+
+    let old = first.archive("app.tar", &[]);
+    let new = second.archive("app.tar", &["--previous", &old]);
+    let diff = |budget: &str| {
+        let mut command = stream_layered();
+        command.args(["diff", &old, &new, "--budget", budget]);
+        command
+    };
+    succeed(&mut diff("pull=2MB"));
+    assert!(fail(&mut diff("pull=5kB"), 1).ends_with("of 5.00 kB"));
+    let said = stderr(&diff("pull=5kB").output().unwrap());
+    assert!(said.contains("451.20 kB  openssl-3.0.2: 3 paths"), "{said}");
 }
 
 #[test]

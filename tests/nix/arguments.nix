@@ -424,6 +424,8 @@ in
     chmod +x $out
   '';
   digestsOn = streamLayeredImage some;
+  budgetKept = streamLayeredImage (some // { budget = "size=1GB,closure=1000"; });
+  budgetExceeded = streamLayeredImage (some // { budget = "closure=1"; });
   compressors = map (compressor: buildLayeredImage (some // { inherit compressor; })) [
     "none"
     "gz"

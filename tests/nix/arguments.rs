@@ -408,6 +408,18 @@ fn layers_are_stable_and_the_image_carries_its_plan() {
 
 #[needs(nix)]
 #[test]
+fn a_budget_is_a_test() {
+    let nix = Nix::find();
+    nix.build(FILE, "budgetKept.tests.budget");
+    let error = nix.fails(FILE, "budgetExceeded.tests.budget");
+    assert!(
+        error.contains("the budget is exceeded: closure "),
+        "{error}"
+    );
+}
+
+#[needs(nix)]
+#[test]
 fn build_image_has_one_layer_of_store_paths() {
     let nix = Nix::find();
     let base = Archive::read(&nix.build(FILE, "gzip"));

@@ -11,6 +11,7 @@ use oci::{Platform, Reference};
 use super::image::{ImageArgs, RegistryArgs};
 use super::parse;
 use super::push_name::PushName;
+use crate::resolve::budget::{DiffBudget, PlanBudget};
 use crate::resolve::byte_size::byte_size;
 use crate::resolve::plan_source::PlanSource;
 
@@ -217,6 +218,15 @@ pub struct PlanArgs {
     /// How to print the plan.
     #[arg(long, value_enum, default_value_t = PlanFormat::Table, help_heading = "Output")]
     pub format: PlanFormat,
+    /// Fail if the image exceeds one of these limits, and say what takes most: size=SIZE of all store
+    /// paths, layer=SIZE of any layer, closure=N store paths.
+    #[arg(
+        long,
+        value_name = "KEY=MOST,…",
+        conflicts_with = "fleet",
+        help_heading = "Output"
+    )]
+    pub budget: Option<PlanBudget>,
     /// Estimate the average download after a change, for each strategy.
     #[arg(long, conflicts_with = "format", help_heading = "Output")]
     pub compare: bool,
@@ -268,6 +278,9 @@ pub struct DiffArgs {
     /// The new image, in the same forms.
     #[arg(value_name = "NEW")]
     pub new: PlanSource,
+    /// Fail if more is downloaded by digest than this, and say which packages changed: pull=SIZE.
+    #[arg(long, value_name = "pull=MOST", help_heading = "Output")]
+    pub budget: Option<DiffBudget>,
     /// How to print the difference.
     #[arg(long, value_enum, default_value_t = DiffFormat::Text, help_heading = "Output")]
     pub format: DiffFormat,
@@ -330,6 +343,8 @@ pub enum NixStep {
     Digests,
     /// Compares the digests of a lock with the layers.
     LockCheck,
+    /// Fails if an image exceeds its budget.
+    Budget,
     /// Writes the image's configuration.
     Conf,
     /// Writes a script that runs stream-layered.

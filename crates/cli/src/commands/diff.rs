@@ -7,6 +7,7 @@ use nix_compat::StorePath;
 use serde_json::{Value, json};
 
 use crate::args::{DiffArgs, DiffFormat};
+use crate::output::budget;
 use crate::output::console;
 use crate::output::shown;
 use crate::output::table::{Column, Table};
@@ -21,12 +22,17 @@ pub fn run(args: &DiffArgs) -> Result<()> {
     let (old, new) = (open(&args.old)?, open(&args.new)?);
     let diff = Diff::new(&old, &new);
     match args.format {
-        DiffFormat::Text => console::print_lines(&text(&old, &new, &diff)),
+        DiffFormat::Text => console::print_lines(&text(&old, &new, &diff))?,
         DiffFormat::Json => {
             let json = serde_json::to_string_pretty(&json(&new, &diff))? + "\n";
-            console::print(shown::json(&json))
+            console::print(shown::json(&json))?;
         }
     }
+    budget::check(
+        args.budget
+            .as_ref()
+            .and_then(|budget| budget.exceeded(&diff)),
+    )
 }
 
 fn text(old: &Plan, new: &Plan, diff: &Diff) -> String {

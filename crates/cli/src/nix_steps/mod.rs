@@ -2,6 +2,7 @@
 //! `nix/steps.nix`): it reads the derivation's structured attributes and writes its output.
 
 mod attributes;
+mod budget;
 mod digests;
 mod fleet_plan;
 mod image_json;
@@ -31,6 +32,7 @@ pub fn run(step: &NixStep) -> Result<()> {
         NixStep::FleetPlan => fleet_plan::run(),
         NixStep::Digests => digests::run(),
         NixStep::LockCheck => lock_check::run(),
+        NixStep::Budget => budget::run(),
         NixStep::Conf => image_json::run(),
         NixStep::Script => script::run(),
         NixStep::Text => text::run(),

@@ -1,10 +1,12 @@
 //! The plan of the image's layers.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use image::base::BaseImage;
 use layering::{Closure, Pipeline, Plan, Strategy};
+use nix_compat::StorePath;
 use serde::Deserialize;
 use serde_json::Value;
 use stores::{Graph, LocalStore};
@@ -62,6 +64,8 @@ pub struct PlannedClosure {
     pub closure: Closure,
     /// The plan.
     pub plan: Plan,
+    /// Paths that are in no layer.
+    pub hidden: BTreeSet<StorePath>,
     /// The release that the plan was made after.
     pub release: Option<Release>,
 }
@@ -80,6 +84,7 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<PlannedClosure> 
         return Ok(PlannedClosure {
             closure,
             plan,
+            hidden: graph.exclude,
             release,
         });
     }
@@ -92,10 +97,11 @@ pub fn plan(attributes: &PlanAttributes, text: &[u8]) -> Result<PlannedClosure> 
         _ => 0,
     };
     let request = rules
-        .request(graph.exclude, base_layers)
+        .request(graph.exclude.clone(), base_layers)
         .map_err(|error| anyhow!(error.text("maxLayers = ", "fromImage")))?;
     Ok(PlannedClosure {
         plan: crate::resolve::plan::plan(&closure, &request)?,
+        hidden: graph.exclude,
         closure,
         release,
     })

@@ -1,5 +1,6 @@
 //! What the user sees: standard output and error, progress, tables, and files under `-o`.
 
+pub mod budget;
 pub mod console;
 pub mod exit;
 pub mod fleet_table;

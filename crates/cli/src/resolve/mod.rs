@@ -3,6 +3,7 @@
 //! same ones.
 
 pub mod base;
+pub mod budget;
 pub mod byte_size;
 pub mod carried_plan;
 pub mod closure;

@@ -173,4 +173,43 @@ impl Job<'_> {
         progress.clear();
         Ok(loaded?)
     }
+
+    /// Prints what came of it, and the image's ID if any node has it now.
+    ///
+    /// # Errors
+    ///
+    /// The only node does not have the only image.
+    fn report(
+        &self,
+        nodes: &[Node],
+        results: Vec<Result<Loaded>>,
+        is_one_image: bool,
+        failures: &mut Failures,
+    ) -> Result<()> {
+        let names = &self.input.image.repo_tags;
+        let mut loaded = results.iter().filter_map(|result| result.as_ref().ok());
+        let id = loaded.next().map(|loaded| loaded.image_id);
+        if !self.quiet && id.is_some() {
+            for name in names {
+                say!("{name}");
+            }
+        }
+        for (node, result) in nodes.iter().zip(results) {
+            let name = Some(node.name.as_str()).filter(|_| !self.is_one_node);
+            match result {
+                Ok(_) if self.quiet => {}
+                Ok(loaded) => print_summary(name, &loaded),
+                Err(error) => {
+                    let image = names.first().filter(|_| !is_one_image);
+                    let name = [name, image.map(String::as_str)];
+                    let name: Vec<&str> = name.into_iter().flatten().collect();
+                    failures.add(name.join(": "), error)?;
+                }
+            }
+        }
+        match id {
+            Some(id) => console::print(format!("{id}\n")),
+            None => Ok(()),
+        }
+    }
 }

@@ -9,11 +9,12 @@ use std::io::Write as _;
 use anyhow::{Context, Result};
 
 use crate::args::{PlanArgs, PlanFormat};
+use crate::output::budget;
 use crate::output::console::{self, say};
 use crate::output::output_file::OutputFile;
 use crate::output::plan_table;
 use crate::output::shown;
-use crate::resolve::image_settings::ImageSettings;
+use crate::resolve::budget::Exceeded;
 use crate::resolve::plan::Planned;
 use crate::resolve::store::Store;
 
@@ -25,11 +26,25 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     if let Some(warning) = settings.store.warning(&store) {
         say!("warning: {warning}");
     }
-    let text = if args.fleet.is_empty() {
-        text(args, &settings, &store)?
+    let (text, exceeded) = if args.fleet.is_empty() {
+        let planned = Planned::new(&settings, &store)?;
+        (text(args, &planned)?, exceeded(args, &planned))
     } else {
-        fleet::text(args, &settings, &store)?
+        (fleet::text(args, &settings, &store)?, None)
     };
+    write(args, &text)?;
+    budget::check(exceeded)
+}
+
+/// What of the plan exceeds the budget.
+fn exceeded(args: &PlanArgs, planned: &Planned) -> Option<Exceeded> {
+    let Planned { closure, plan, .. } = planned;
+    let previous = planned.request().previous;
+    let budget = args.budget.as_ref()?;
+    budget.exceeded(&closure.closure, &closure.hidden, plan, previous.as_ref())
+}
+
+fn write(args: &PlanArgs, text: &str) -> Result<()> {
     match &args.output {
         Some(path) => {
             let output = OutputFile::create(path)?;
@@ -43,11 +58,10 @@ pub fn run(args: &PlanArgs) -> Result<()> {
     }
 }
 
-fn text(args: &PlanArgs, settings: &ImageSettings, store: &Store) -> Result<String> {
-    let planned = Planned::new(settings, store)?;
+fn text(args: &PlanArgs, planned: &Planned) -> Result<String> {
     let plan = &planned.plan;
     if args.compare {
-        return compare::table(&planned);
+        return compare::table(planned);
     }
     Ok(match args.format {
         PlanFormat::Table => plan_table::table(plan, args.output.is_none()),
