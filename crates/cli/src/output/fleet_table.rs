@@ -88,9 +88,28 @@ fn images(plan: &FleetPlan) -> String {
 
 fn costs(plan: &FleetPlan, alone: &FleetCosts) -> String {
     let together = FleetCosts::new(plan);
+    let rows = [
+        ("stored in a registry", together.stored, alone.stored),
+        (
+            "stored by chain (Docker's own store)",
+            together.by_chain,
+            alone.by_chain,
+        ),
+        (
+            "download after a change of an application",
+            together.app,
+            alone.app,
+        ),
+        (
+            "download after a change of one package",
+            together.package,
+            alone.package,
+        ),
+    ];
+    let widest = rows.iter().map(|(what, ..)| what.len()).max();
     let mut table = Table::new([
-        Column::left("by chain (Docker's own store)".len()),
-        Column::right("TOGETHER".len().max(10)),
+        Column::left(widest.unwrap_or(0)),
+        Column::right(10),
         Column::right("EACH ALONE".len()),
     ]);
     let size = |bytes: u64| DecimalBytes(bytes).to_string();
@@ -100,16 +119,9 @@ fn costs(plan: &FleetPlan, alone: &FleetCosts) -> String {
         &together.layers.to_string(),
         &alone.layers.to_string(),
     ]);
-    table.row([
-        "stored in a registry",
-        &size(together.stored),
-        &size(alone.stored),
-    ]);
-    table.row([
-        "by chain (Docker's own store)",
-        &size(together.by_chain),
-        &size(alone.by_chain),
-    ]);
-    table.row(["store paths", &size(together.floor), ""]);
+    for (what, together, alone) in rows {
+        table.row([what, &size(together), &size(alone)]);
+    }
+    table.row(["all store paths", &size(together.floor), ""]);
     table.text()
 }

@@ -201,6 +201,9 @@ fn what_all_share_is_below_what_some_share() {
     let costs = FleetCosts::new(&plan);
     assert_eq!((costs.layers, costs.stored), (6, costs.floor));
     assert_eq!(costs.by_chain, costs.floor, "each layer has one place");
+    // libc: all; python: all but libc; numpy: what has it.
+    let package = (12 + 30 + 20 + 3) + (30 + 20 + 3) + (20 + 2);
+    assert_eq!((costs.app, costs.package), (MIB, package * MIB / 3));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use layering::{FleetCosts, FleetPlan, plan_each, plan_fleet};
 
+use super::fleet_page;
 use crate::args::{PlanArgs, PlanFormat};
 use crate::output::fleet_table;
 use crate::output::shown;
@@ -31,8 +32,9 @@ pub fn text(args: &PlanArgs, settings: &ImageSettings, store: &Store) -> Result<
             fleet_table::table(&plan, &FleetCosts::new(&alone), args.output.is_none())
         }
         PlanFormat::Json => shown::json(&serde_json::to_string_pretty(&plan)?) + "\n",
-        PlanFormat::Layers | PlanFormat::Dot | PlanFormat::Html => {
-            let usage = "a fleet is printed as table or json";
+        PlanFormat::Html => fleet_page::page(&plan)?,
+        PlanFormat::Layers | PlanFormat::Dot => {
+            let usage = "a fleet is printed as table, json or html";
             return Err(UsageError(usage.to_owned()).into());
         }
     })

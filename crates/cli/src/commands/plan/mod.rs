@@ -2,6 +2,7 @@
 
 mod compare;
 mod fleet;
+mod fleet_page;
 mod page;
 
 use std::io::Write as _;

@@ -7,19 +7,24 @@ use serde_json::{Value, json};
 use crate::output::shown;
 
 const PAGE: &str = include_str!("page.html");
-const STYLE: &str = include_str!("page.css");
+pub(super) const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
 /// The page; `title` says what is in the image.
 pub fn page(plan: &Plan, title: &str) -> Result<String> {
+    filled(PAGE, STYLE, &data(plan, title), SCRIPT)
+}
+
+/// A page with its style, data and script.
+pub(super) fn filled(page: &str, style: &str, data: &Value, script: &str) -> Result<String> {
     // A script ends at the first `</script`, and store paths may not hold `<`; reasons may.
-    let data = shown::json(&serde_json::to_string(&data(plan, title))?).replace('<', "\\u003c");
-    let mut page = String::with_capacity(PAGE.len() + STYLE.len() + SCRIPT.len() + data.len());
-    let mut rest = PAGE;
+    let data = shown::json(&serde_json::to_string(data)?).replace('<', "\\u003c");
+    let mut rest = page;
+    let mut page = String::with_capacity(page.len() + style.len() + script.len() + data.len());
     for (mark, text) in [
-        ("/* STYLE */", STYLE),
+        ("/* STYLE */", style),
         ("/* DATA */", &data),
-        ("/* SCRIPT */", SCRIPT),
+        ("/* SCRIPT */", script),
     ] {
         if let Some((before, after)) = rest.split_once(mark) {
             page += before;
