@@ -6,6 +6,7 @@ mod cache_downloads;
 mod closures;
 mod closures_of_nix;
 mod destinations;
+mod fleet_plans;
 mod fleets;
 mod load;
 mod oci;

@@ -195,7 +195,8 @@ pub struct LayerArgs {
     #[arg(long, value_name = "N", default_value_t = DEFAULT_MAX_LAYERS)]
     pub max_layers: usize,
     /// The previous image: a plan from `plan --format json`, an image's archive, oci:DIR[:TAG],
-    /// docker://REF or docker-daemon:NAME[:TAG]. Unchanged layers keep their place.
+    /// docker://REF or docker-daemon:NAME[:TAG]. Unchanged layers keep their place. For a fleet, its plan
+    /// or NAME=IMAGE for each image, repeatedly.
     #[arg(long, value_name = "PLAN|IMAGE")]
     pub previous: Vec<PlanSource>,
     /// Take the layers that the plan of a fleet has for one of its images: FILE is what

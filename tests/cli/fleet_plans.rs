@@ -1,0 +1,221 @@
+//! `plan --fleet`: several images that are planned together.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::{Map, Value, json};
+
+use crate::support::program::{fail, stream_layered, succeed};
+use crate::support::store_tree::{StoreRoot, store_path};
+
+/// A directory with the files of fleets, and a store that is not asked.
+struct Files {
+    root: StoreRoot,
+}
+
+impl Files {
+    fn new() -> Self {
+        Self {
+            root: StoreRoot::new(),
+        }
+    }
+
+    fn write(&self, name: &str, text: &str) -> String {
+        let file: PathBuf = self.root.path().join(name);
+        fs::write(&file, text).unwrap();
+        file.into_os_string().into_string().unwrap()
+    }
+
+    fn plan(&self, words: &[&str]) -> String {
+        String::from_utf8(succeed(&mut self.command(words))).unwrap()
+    }
+
+    fn mistake(&self, words: &[&str], code: i32) -> String {
+        fail(&mut self.command(words), code)
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = stream_layered();
+        command
+            .arg("plan")
+            .args(words)
+            .arg("--store")
+            .arg(self.root.path());
+        command
+    }
+}
+
+/// A path of a name, and of a version that is in its hash.
+fn path(name: &str) -> String {
+    let letters = name
+        .bytes()
+        .map(|byte| char::from(b"0123456789abcdfghijklmnpqrsvwxyz"[usize::from(byte) % 32]));
+    let hash: String = letters.chain(['0'; 32]).take(32).collect();
+    store_path(&format!("{hash}-{name}"))
+}
+
+/// The graph of an application above what all have, and above a library if there is one.
+fn image(app: &str, library: Option<&str>) -> Value {
+    let entry = |name: &str, size: u64, references: &[&str]| {
+        let references: Vec<String> = references.iter().map(|name| path(name)).collect();
+        json!({
+            "path": path(name), "narSize": size, "references": references,
+            "narHash": format!("sha256:{}", "0".repeat(64)),
+        })
+    };
+    let mut graph = vec![
+        entry("libc-2.40", 3_000_000, &[]),
+        entry("python-3.12", 9_000_000, &["libc-2.40"]),
+    ];
+    let mut references = vec!["python-3.12"];
+    if let Some(library) = library {
+        graph.push(entry(library, 5_000_000, &["libc-2.40"]));
+        references.push(library);
+    }
+    graph.push(entry(app, 800_000, &references));
+    json!({ "graph": graph })
+}
+
+fn fleet(images: &[(&str, &str, Option<&str>)]) -> String {
+    let images = images
+        .iter()
+        .map(|(name, app, library)| ((*name).to_owned(), image(app, *library)));
+    json!({ "images": images.collect::<Map<String, Value>>() }).to_string()
+}
+
+const LIBRARY: Option<&str> = Some("numpy-1.24");
+
+#[test]
+fn layers_of_images_and_what_they_take_together() {
+    let files = Files::new();
+    let images = [
+        ("api", "api-1.0", LIBRARY),
+        ("web", "web-1.0", None),
+        ("worker", "worker-1.0", LIBRARY),
+    ];
+    let file = files.write("fleet.json", &fleet(&images));
+    let table = files.plan(&["--fleet", &file]);
+    let expected = "\
+     SIZE  CHANGES  IMAGES  STORE PATHS
+  3.00 MB    0.5 %  ■■■     libc-2.40
+  9.00 MB    1.0 %  ■■■     python-3.12
+  5.00 MB    1.0 %  ■·■     numpy-1.24
+800.00 kB     50 %  ■··     api-1.0
+800.00 kB     50 %  ·■·     web-1.0
+800.00 kB     50 %  ··■     worker-1.0
+
+#  LAYERS  PATHS       SIZE  IMAGE
+1       4      4   17.80 MB  api
+2       3      3   12.80 MB  web
+3       4      4   17.80 MB  worker
+
+                                             TOGETHER  EACH ALONE
+different layers                                    6           6
+stored in a registry                         19.40 MB    19.40 MB
+stored by chain (Docker's own store)         19.40 MB    19.40 MB
+download after a change of an application   800.00 kB   800.00 kB
+download after a change of one package       12.47 MB    12.47 MB
+all store paths                              19.40 MB
+";
+    assert_eq!(table.trim_start(), expected.trim_start());
+
+    let page = files.plan(&["--fleet", &file, "--format", "html"]);
+    assert!(
+        page.contains(r#""name":"worker""#) && page.contains("numpy-1.24"),
+        "{page}"
+    );
+}
+
+#[test]
+fn the_next_release_keeps_the_layers_of_the_plan_and_of_images_before() {
+    let files = Files::new();
+    let before = [("api", "api-1.0", LIBRARY), ("web", "web-1.0", None)];
+    let before = files.write("before.json", &fleet(&before));
+    let plan = files.plan(&["--fleet", &before, "--format", "json"]);
+    let plan_file = files.write("plan.json", &plan);
+    let again = [
+        "--fleet",
+        &before,
+        "--format",
+        "json",
+        "--previous",
+        &plan_file,
+    ];
+    assert_eq!(files.plan(&again), plan, "what did not change stays");
+
+    // api is deployed, worker is new.
+    let now = [
+        ("api", "api-1.1", LIBRARY),
+        ("web", "web-1.0", None),
+        ("worker", "worker-1.0", LIBRARY),
+    ];
+    let now = files.write("now.json", &fleet(&now));
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    let layers = |plan: &Value, image: &str| -> Vec<Value> {
+        let layers = plan["images"][image]["layers"].as_array().unwrap();
+        layers.iter().map(|layer| layer["paths"].clone()).collect()
+    };
+    let web = files.write("web.json", &plan["images"]["web"].to_string());
+    let api = files.write("api.json", &plan["images"]["api"].to_string());
+    let (api, web) = (format!("api={api}"), format!("web={web}"));
+    for previous in [
+        &["--previous", plan_file.as_str()][..],
+        &["--previous", &api, "--previous", &web],
+    ] {
+        let words = [&["--fleet", now.as_str(), "--format", "json"], previous].concat();
+        let next: Value = serde_json::from_str(&files.plan(&words)).unwrap();
+        assert_eq!(next["images"]["web"], plan["images"]["web"]);
+        let (old, new) = (layers(&plan, "api"), layers(&next, "api"));
+        assert_eq!(new[..3], old[..3]);
+        assert_eq!(layers(&next, "worker")[..3], old[..3]);
+    }
+}
+
+#[test]
+fn what_is_no_fleet_is_told_in_one_line() {
+    let files = Files::new();
+    let file = files.write("fleet.json", &fleet(&[("api", "api-1.0", None)]));
+    let bare = files.write("bare.json", "{}");
+    let empty = files.write("empty.json", r#"{"images": {"api": {}}}"#);
+    let text = files.write("text.json", "images");
+    for (words, expected) in [
+        (
+            &["--fleet", bare.as_str()][..],
+            "bare.json: it has no object `images`",
+        ),
+        (
+            &["--fleet", &empty],
+            "image api: it has neither a list `graph` nor a list `roots`",
+        ),
+        (&["--fleet", &text], "it is not JSON"),
+        (
+            &["--fleet", &file, "--previous", &bare],
+            "this is not a plan",
+        ),
+    ] {
+        let told = files.mistake(words, 1);
+        assert!(
+            told.contains(expected) && told.lines().count() == 1,
+            "{told}"
+        );
+    }
+    for (words, expected) in [
+        (
+            &["--fleet", file.as_str(), file.as_str()][..],
+            "two images api",
+        ),
+        (
+            &["--fleet", &file, "--strategy", "auto"],
+            "--strategy is for one image",
+        ),
+        (
+            &["--fleet", &file, "--format", "dot"],
+            "table, json or html",
+        ),
+        (&["--fleet", &file, "--max-layers", "1"], "--max-layers 1"),
+    ] {
+        let told = files.mistake(words, 2);
+        assert!(told.contains(expected), "{told}");
+    }
+}
