@@ -96,14 +96,21 @@ fn layers_of_images_and_what_they_take_together() {
     ];
     let file = files.write("fleet.json", &fleet(&images));
     let table = files.plan(&["--fleet", &file]);
+    // How likely a change is, is told in other tests.
+    let (layers, rest) = table.split_once("\n\n").unwrap();
+    let layers: Vec<String> = layers
+        .lines()
+        .map(|line| format!("{}{}", &line[..11], &line[20..]))
+        .collect();
+    let table = format!("{}\n\n{rest}", layers.join("\n"));
     let expected = "\
-     SIZE  CHANGES  IMAGES  STORE PATHS
-  3.00 MB    0.5 %  ■■■     libc-2.40
-  9.00 MB    1.0 %  ■■■     python-3.12
-  5.00 MB    1.0 %  ■·■     numpy-1.24
-800.00 kB     50 %  ■··     api-1.0
-800.00 kB     50 %  ·■·     web-1.0
-800.00 kB     50 %  ··■     worker-1.0
+     SIZE  IMAGES  STORE PATHS
+  3.00 MB  ■■■     libc-2.40
+  9.00 MB  ■■■     python-3.12
+  5.00 MB  ■·■     numpy-1.24
+800.00 kB  ■··     api-1.0
+800.00 kB  ·■·     web-1.0
+800.00 kB  ··■     worker-1.0
 
 #  LAYERS  PATHS       SIZE  IMAGE
 1       4      4   17.80 MB  api

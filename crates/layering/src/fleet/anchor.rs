@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use petgraph::graph::NodeIndex;
 
-use super::Fleet;
 use super::members::Members;
+use super::request::Fleet;
 use super::union::Union;
 use crate::plan::Plan;
 

@@ -6,9 +6,8 @@ use nix_compat::StorePath;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use super::Fleet;
 use crate::history::History;
-use crate::plan::{CheckError, ParsePlanError, Plan, PlannedLayer};
+use crate::plan::{ParsePlanError, Plan, PlannedLayer};
 
 /// The plans of a fleet's images. Layers that images share hold the same paths in the same order, so
 /// they have the same digest.
@@ -83,25 +82,6 @@ impl FleetPlan {
     /// Whether a JSON value has the form of a fleet's plan, rather than that of one image's.
     pub fn is_form_of(value: &Value) -> bool {
         value.get("images").is_some_and(Value::is_object)
-    }
-
-    /// Checks each image's plan: each path of the image is in exactly one layer.
-    ///
-    /// # Errors
-    ///
-    /// The first image with a rule that its plan breaks.
-    pub fn check(&self, fleet: &Fleet) -> Result<(), (String, CheckError)> {
-        let nothing = Plan {
-            layers: Vec::new(),
-            history: None,
-            graph: None,
-        };
-        for (name, image) in &fleet.images {
-            let plan = self.images.get(name).unwrap_or(&nothing);
-            let checked = plan.check(&image.closure, &image.hidden);
-            checked.map_err(|error| (name.clone(), error))?;
-        }
-        Ok(())
     }
 
     /// The different layers, each with the numbers of the images that have it, in the order of their

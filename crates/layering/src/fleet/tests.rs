@@ -63,7 +63,7 @@ fn fleet(entries: &Entries, images: &[Vec<usize>], most: usize, salt: usize) -> 
 
 fn planned(fleet: &Fleet) -> FleetPlan {
     let plan = plan_fleet(fleet).unwrap();
-    plan.check(fleet).unwrap();
+    fleet.check(&plan).unwrap();
     for (name, image) in &fleet.images {
         assert!(
             plan.images[name].layers.len() <= image.max_store_layers,

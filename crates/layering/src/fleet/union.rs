@@ -6,7 +6,7 @@ use nix_compat::{PathInfo, StorePath};
 use petgraph::graph::NodeIndex;
 
 use super::members::Members;
-use super::{Fleet, FleetError};
+use super::request::{Fleet, FleetError};
 use crate::closure::Closure;
 
 /// All paths of a fleet.

@@ -23,7 +23,7 @@ pub fn text(args: &PlanArgs, settings: &ImageSettings, store: &Store) -> Result<
     let members: Vec<&FleetMember> = members.iter().collect();
     let fleet = fleet::resolve(settings, &members, store)?;
     let plan: FleetPlan = plan_fleet(&fleet)?;
-    let checked = plan.check(&fleet);
+    let checked = fleet.check(&plan);
     checked
         .map_err(|(image, error)| anyhow::Error::new(error).context(format!("image {image}")))?;
     Ok(match args.format {
