@@ -92,12 +92,6 @@ pub enum Error {
         /// What was run there, and why it does not help.
         tried: Vec<Tried>,
     },
-    /// The destination is not supported yet.
-    #[error("{destination} is not supported yet")]
-    Unsupported {
-        /// As it was typed.
-        destination: String,
-    },
     /// The context that docker would use cannot be used.
     #[error("docker's context {name} ({named_by}): {why}")]
     Context {
