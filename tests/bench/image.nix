@@ -9,6 +9,7 @@ let
 in
 dockerTools.streamLayeredImage {
   name = "stream-layered-bench";
+  tag = "latest";
   contents = map builtins.storePath (builtins.filter builtins.isString (builtins.split " " roots) ++ [ app ]);
   config.Cmd = [ "x" ];
 }
