@@ -8,14 +8,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::time::Duration;
 
-use image::{Documents, LayerTable, hash_unknown_layers};
+use image::{Documents, LayerTable};
 use nix_compat::tree::Trees;
 use oci::Digest;
 use oci::reference::full_name;
 
 use crate::ctr::{Ctr, untried};
 use crate::error::{Error, Tried};
-use crate::load::{Loaded, OciArchive, Options, correcting};
+use crate::load::{Loaded, OciArchive, Options, correcting, learn, left_out};
 use crate::missing_layers::wanted_layers;
 use crate::observer::Observer;
 use crate::program::Program;
@@ -160,30 +160,29 @@ impl Containerd {
     /// Loads an image under the names of the archive.
     fn load_as(&self, archive: &OciArchive<'_>) -> Result<Loaded, Error> {
         let table = archive.table;
-        // What is remembered is believed: if it is wrong, containerd has no such layer.
-        let options = archive.options;
-        hash_unknown_layers(table, archive.trees, options.jobs, options.spool)?;
-        let present = self.blobs()?;
-        let blobs = table.blobs()?;
-        let left_out = blobs.iter().map(|blob| present.contains(&blob.digest));
-        let mut left_out: Vec<bool> = left_out.collect();
-        let mut sent = self.send_whole(archive, &left_out);
+        learn(table, archive.trees, archive.options)?;
+        let mut there = self.blobs()?;
+        let mut sent = self.send_whole(archive, &there);
         if matches!(sent, Err(Error::Refused { .. } | Error::NotWhole { .. }))
-            && left_out.contains(&true)
+            && left_out(table, &there).contains(&true)
         {
             archive.observer.again();
-            left_out.fill(false);
-            sent = self.send_whole(archive, &left_out);
+            there.clear();
+            sent = self.send_whole(archive, &there);
         }
         sent?;
         let image_id = documents(table)?.image_id;
-        Ok(Loaded::new(image_id, &wanted_layers(table)?, &left_out))
+        Ok(Loaded::new(
+            image_id,
+            &wanted_layers(table)?,
+            &left_out(table, &there),
+        ))
     }
 
-    /// Sends the image without some of its layers; fails if it is not whole then.
-    fn send_whole(&self, archive: &OciArchive<'_>, left_out: &[bool]) -> Result<(), Error> {
+    /// Sends the image without the blobs that are there; fails if it is not whole then.
+    fn send_whole(&self, archive: &OciArchive<'_>, there: &BTreeSet<Digest>) -> Result<(), Error> {
         let platform = &archive.table.image().platform;
-        archive.send(left_out, |bytes| self.ctr.import(platform, bytes))?;
+        archive.send(there, |bytes| self.ctr.import(platform, bytes))?;
         if self.is_whole(archive.table)? {
             return Ok(());
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use image::{Layer, LayerTable};
 use nix_compat::tree::Trees;
 
-use crate::api::Api;
+use crate::api::{Api, Store};
 use crate::containerd::Containerd;
 use crate::error::Error;
 use crate::load::{self, Loaded, Options};
@@ -53,7 +53,22 @@ impl Engine {
         }
     }
 
-    /// Loads the image of `table`, whose layers are not compressed, and gives it its names. Layers
+    /// Whether it keeps blobs as they are sent, and would push them so. One that unpacks layers takes
+    /// them without compression.
+    pub fn keeps_blobs(&self) -> bool {
+        match &self.kind {
+            Kind::Api(api) => api.store == Store::Containerd,
+            Kind::Containerd(_) => true,
+        }
+    }
+
+    /// Whether `docker push` sends those blobs.
+    pub fn pushes_blobs(&self) -> bool {
+        matches!(&self.kind, Kind::Api(api) if api.store == Store::Containerd)
+    }
+
+    /// Loads the image of `table`, and gives it its names. Its layers are compressed only for an engine
+    /// that [keeps blobs](Self::keeps_blobs). Layers
     /// that the engine has are neither sent nor read where their digest is known. All layers are
     /// known to the table afterwards.
     ///
@@ -123,11 +138,11 @@ struct Counting<'a> {
 }
 
 impl Observer for Counting<'_> {
-    fn missing(&self, layers: usize, of: usize, bytes: u64) {
+    fn missing(&self, layers: usize, of: usize, bytes: Option<u64>) {
         self.observer.missing(layers, of, bytes);
     }
 
-    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: Option<u64>) {
         self.observer.layer(index, of, layer, size);
     }
 

@@ -5,7 +5,8 @@ use std::num::NonZeroUsize;
 
 use image::write::{self, OciOptions, docker_archive, write_oci_archive};
 use image::{
-    BlobWriters, Documents, Layer, LayerTable, Spool, hash_doubtful_layers, hash_unknown_layers,
+    BlobWriters, Compression, Documents, Layer, LayerTable, Spool, hash_doubtful_layers,
+    hash_unknown_layers,
 };
 use nix_compat::tree::Trees;
 use oci::Digest;
@@ -171,17 +172,13 @@ impl Loading<'_> {
             .into_iter()
             .flatten()
             .collect();
-        // What is remembered is believed: if it is wrong, the engine has no such layer, and what is
-        // sent is compared.
-        hash_unknown_layers(
-            self.table,
-            self.trees,
-            self.options.jobs,
-            self.options.spool,
-        )?;
-        self.identify()?;
+        learn(self.table, self.trees, self.options)?;
+        let is_known = self.table.blobs().is_ok();
+        if is_known {
+            self.identify()?;
+        }
         let mut left_out = vec![true; self.table.len()];
-        if !self.is_there(&known)? {
+        if !is_known || !self.is_there(&known)? {
             left_out = self.send_missing(&known)?;
         }
         for name in names {
@@ -194,19 +191,28 @@ impl Loading<'_> {
     /// Sends what is missing, or everything where that did not do; gives what was left out.
     fn send_missing(&mut self, known: &[Inspected]) -> Result<Vec<bool>, Error> {
         let nothing = vec![false; self.table.len()];
+        let all = 0..self.table.len();
+        let known_blobs: Vec<_> = all.filter_map(|index| self.table.blob(index)).collect();
         // The probe stays until the image is whole: it keeps the blobs that it found.
         let probe = match self.engine.store {
-            Store::Containerd => Some(Probe::new(self.engine, &self.table.blobs()?)?),
+            Store::Containerd => Some(Probe::new(self.engine, &known_blobs)?),
             Store::Classic | Store::Podman => None,
         };
         let left_out = match &probe {
-            Some(probe) => probe.present()?.unwrap_or_else(|| {
-                self.observer.warning(&format!(
-                    "{} does not tell which layers it has; all are sent",
-                    self.engine.name()
-                ));
-                nothing.clone()
-            }),
+            Some(probe) => match probe.present()? {
+                Some(present) => {
+                    let there = known_blobs.iter().zip(present);
+                    let there = there.filter(|(_, present)| *present);
+                    left_out(self.table, &there.map(|(blob, _)| blob.digest).collect())
+                }
+                None => {
+                    self.observer.warning(&format!(
+                        "{} does not tell which layers it has; all are sent",
+                        self.engine.name()
+                    ));
+                    nothing.clone()
+                }
+            },
             None => {
                 let names = &self.table.image().repo_tags;
                 present(self.engine, &wanted_layers(self.table)?, known, names)?
@@ -242,7 +248,13 @@ impl Loading<'_> {
                     options: self.options,
                     observer: self.observer,
                 };
-                archive.send(left_out, |archive| self.engine.load(archive))?;
+                let blobs = left_out
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, left_out)| **left_out);
+                let blobs = blobs.filter_map(|(index, _)| self.table.blob(index));
+                let there = blobs.map(|blob| blob.digest).collect();
+                archive.send(&there, |archive| self.engine.load(archive))?;
             }
         }
         // A layer may have turned out to be another than was remembered.
@@ -250,7 +262,7 @@ impl Loading<'_> {
     }
 
     fn send_docker_archive(&self, left_out: &[bool]) -> Result<(), Error> {
-        announce(self.observer, self.table, left_out)?;
+        announce(self.observer, self.table, left_out);
         let options = docker_archive::Options {
             names: std::slice::from_ref(&self.name),
             jobs: self.options.jobs,
@@ -325,19 +337,37 @@ struct Progress<'a>(&'a dyn Observer);
 
 impl docker_archive::Observer for Progress<'_> {
     fn layer(&mut self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
-        self.0.layer(index, of, layer, size);
+        self.0.layer(index, of, layer, Some(size));
     }
 }
 
-/// Tells what is missing.
-fn announce(
-    observer: &dyn Observer,
+/// Learns what is not known of the layers and can be before they are sent. What is remembered is believed: if it
+/// is wrong, the engine has no such layer, and what is sent is compared. Blobs that are compressed are made while
+/// they are sent, since to make them is dear.
+pub(crate) fn learn(
     table: &LayerTable<'_>,
-    left_out: &[bool],
+    trees: &dyn Trees,
+    options: Options<'_>,
 ) -> Result<(), Error> {
-    let (count, bytes) = to_send(&wanted_layers(table)?, left_out);
-    observer.missing(count, left_out.len(), bytes);
+    if table.compression() == Compression::None {
+        hash_unknown_layers(table, trees, options.jobs, options.spool)?;
+    }
     Ok(())
+}
+
+/// Which layers' blobs are among these; one that is not known is not.
+pub(crate) fn left_out(table: &LayerTable<'_>, there: &BTreeSet<Digest>) -> Vec<bool> {
+    let blobs = (0..table.len()).map(|index| table.blob(index));
+    let left_out = blobs.map(|blob| blob.is_some_and(|blob| there.contains(&blob.digest)));
+    left_out.collect()
+}
+
+/// Tells what is missing.
+fn announce(observer: &dyn Observer, table: &LayerTable<'_>, left_out: &[bool]) {
+    let sent = left_out.iter().enumerate().filter(|(_, out)| !**out);
+    let sizes = sent.clone().map(|(index, _)| table.blob(index));
+    let sizes = sizes.map(|blob| Some(blob?.size));
+    observer.missing(sent.count(), left_out.len(), sizes.sum());
 }
 
 /// An image as an OCI archive that an engine is sent.
@@ -350,16 +380,13 @@ pub(crate) struct OciArchive<'a> {
 }
 
 impl OciArchive<'_> {
-    /// Has `upload` send it without some of its layers.
+    /// Has `upload` send it without the blobs that are there.
     pub(crate) fn send(
         &self,
-        left_out: &[bool],
+        there: &BTreeSet<Digest>,
         upload: impl FnOnce(Archive<'_>) -> Result<(), Error> + Send,
     ) -> Result<(), Error> {
-        announce(self.observer, self.table, left_out)?;
-        let blobs = self.table.blobs()?;
-        let there = blobs.iter().zip(left_out);
-        let there = there.filter(|(_, left_out)| **left_out);
+        announce(self.observer, self.table, &left_out(self.table, there));
         let options = OciOptions {
             names: self.names,
             index: false,
@@ -367,8 +394,8 @@ impl OciArchive<'_> {
             verify: self.options.verify,
             spool: self.options.spool,
             destination: &Destination {
-                there: there.map(|(blob, _)| blob.digest).collect(),
-                sizes: blobs.iter().map(|blob| blob.size).collect(),
+                there,
+                table: self.table,
                 observer: self.observer,
             },
         };
@@ -382,9 +409,8 @@ impl OciArchive<'_> {
 
 /// What an archive is to leave out, and who is told what it holds.
 struct Destination<'a> {
-    there: BTreeSet<Digest>,
-    /// Of all layers, in bytes.
-    sizes: Vec<u64>,
+    there: &'a BTreeSet<Digest>,
+    table: &'a LayerTable<'a>,
     observer: &'a dyn Observer,
 }
 
@@ -394,6 +420,7 @@ impl write::Destination for Destination<'_> {
     }
 
     fn making(&self, index: usize, of: usize, layer: &Layer<'_>) {
-        self.observer.layer(index, of, layer, self.sizes[index]);
+        let size = self.table.blob(index).map(|blob| blob.size);
+        self.observer.layer(index, of, layer, size);
     }
 }

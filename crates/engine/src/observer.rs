@@ -4,11 +4,12 @@ use image::Layer;
 
 /// Is told how far the loading is. Calls come from two threads.
 pub trait Observer: Sync {
-    /// It is known what is missing: so many layers of so many are sent, with this many bytes.
-    fn missing(&self, layers: usize, of: usize, bytes: u64);
+    /// It is known what is missing: so many layers of so many are sent, with this many bytes
+    /// if that is known already.
+    fn missing(&self, layers: usize, of: usize, bytes: Option<u64>);
 
-    /// A layer is about to be sent, as so many bytes.
-    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64);
+    /// A layer is about to be sent, as so many bytes if that is known already.
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: Option<u64>);
 
     /// Some bytes were sent.
     fn bytes(&self, count: u64);

@@ -121,6 +121,16 @@ pub struct LoadArgs {
         help_heading = "Engine"
     )]
     pub to: Vec<Destination>,
+    /// Compress layers for engines that keep and push them as they are sent, Docker's containerd store and
+    /// containerd: none, gzip[:LEVEL] or zstd[:LEVEL]. The blobs are those of `push` with the same
+    /// --compression. Other engines unpack layers, and are sent them without compression.
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value_t = Compression::None,
+        help_heading = "Output"
+    )]
+    pub compression: Compression,
     /// Threads that hash layers [default: $NIX_BUILD_CORES, else one per CPU].
     #[arg(long, value_name = "N", help_heading = "Output")]
     pub jobs: Option<NonZeroUsize>,

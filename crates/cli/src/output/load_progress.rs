@@ -40,24 +40,24 @@ impl LoadProgress {
 }
 
 impl Observer for LoadProgress {
-    fn missing(&self, layers: usize, of: usize, bytes: u64) {
+    fn missing(&self, layers: usize, of: usize, bytes: Option<u64>) {
         self.line.bar().set_position(0);
-        self.line.bar().set_length(bytes);
+        self.line.bar().set_length(bytes.unwrap_or(0));
         self.is_sent.store(false, Ordering::Relaxed);
         self.line.log(format_args!(
-            "{}{layers} of {of} layers are sent, {}",
+            "{}{layers} of {of} layers are sent{}",
             self.prefix,
-            DecimalBytes(bytes)
+            after_comma(bytes)
         ));
     }
 
-    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: u64) {
+    fn layer(&self, index: usize, of: usize, layer: &Layer<'_>, size: Option<u64>) {
         let text = format!(
-            "{}layer {} of {of}: {}, {}",
+            "{}layer {} of {of}: {}{}",
             self.prefix,
             index + 1,
             layer.describe(),
-            DecimalBytes(size)
+            after_comma(size)
         );
         self.line.log(&text);
         self.line.message(text);
@@ -85,6 +85,11 @@ impl Observer for LoadProgress {
 
 fn prefix(node: &str) -> String {
     format!("{node}: ")
+}
+
+/// A size that may not be known yet.
+fn after_comma(bytes: Option<u64>) -> String {
+    bytes.map_or_else(String::new, |bytes| format!(", {}", DecimalBytes(bytes)))
 }
 
 /// Prints what was sent: `12 layers present, 2 sent, 3.1 MB of 1.6 GB, 3.2 MB on the wire`. `node` is the

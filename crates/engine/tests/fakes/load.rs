@@ -31,8 +31,8 @@ impl Trees for NoTrees {
 struct Warnings(Mutex<Vec<String>>);
 
 impl Observer for Warnings {
-    fn missing(&self, _: usize, _: usize, _: u64) {}
-    fn layer(&self, _: usize, _: usize, _: &Layer<'_>, _: u64) {}
+    fn missing(&self, _: usize, _: usize, _: Option<u64>) {}
+    fn layer(&self, _: usize, _: usize, _: &Layer<'_>, _: Option<u64>) {}
     fn bytes(&self, _: u64) {}
     fn again(&self) {}
 

@@ -8,7 +8,11 @@ use std::thread::{self, Builder};
 use anyhow::{Context, Error, Result, anyhow};
 use engine::{Engine, Loaded, Options};
 use image::layer_cache::LayerCache;
-use image::{Compression, LayerTable, Spool, hash_doubtful_layers, hash_unknown_layers};
+use image::{
+    BlobWriters, Compression, LayerTable, Spool, hash_doubtful_layers, hash_unkeyed_layers,
+    hash_unknown_layers,
+};
+use indicatif::DecimalBytes;
 use oci::reference::check_name;
 
 use self::nodes::{Node, Nodes};
@@ -65,6 +69,7 @@ pub fn run(args: &LoadArgs) -> Result<()> {
                 verify: args.verify,
                 spool: &spool,
             },
+            compression: args.compression,
             quiet: args.quiet,
             is_one_node,
         };
@@ -111,6 +116,8 @@ impl Failures {
 struct Job<'a> {
     input: &'a ResolvedImage,
     options: Options<'a>,
+    /// For engines that keep blobs.
+    compression: Compression,
     quiet: bool,
     is_one_node: bool,
 }
@@ -122,8 +129,8 @@ impl Job<'_> {
     ///
     /// The image cannot be made.
     fn load(&self, nodes: &[Node], cache: &mut LayerCache) -> Result<Vec<Result<Loaded>>> {
-        let table = layer_table(self.input, Compression::None, cache)?;
         if let ([node], true) = (nodes, self.is_one_node) {
+            let table = self.table(self.is_compressed_for(node), cache)?;
             let loaded = self.load_into(&node.engine, None, &table);
             learned::keep(&table, cache, self.quiet);
             return Ok(vec![loaded]);
@@ -131,17 +138,22 @@ impl Job<'_> {
         if nodes.is_empty() {
             return Ok(Vec::new());
         }
-        // Once for all nodes.
-        let trees = self.input.store.trees();
-        let Options { jobs, spool, .. } = self.options;
-        let hashed = if self.options.verify {
-            hash_doubtful_layers(&table, trees, jobs, spool)
-        } else {
-            hash_unknown_layers(&table, trees, jobs, spool)
-        };
-        learned::keep(&table, cache, self.quiet);
-        hashed?;
-        let tables: Vec<LayerTable<'_>> = nodes.iter().map(|_| table.fork()).collect();
+        // Once for all nodes that take the same.
+        let mut bases: [Option<LayerTable<'_>>; 2] = [None, None];
+        for node in nodes {
+            let is_compressed = self.is_compressed_for(node);
+            let base = &mut bases[usize::from(is_compressed)];
+            if base.is_none() {
+                let table = self.table(is_compressed, cache)?;
+                let learned = self.learn(&table);
+                learned::keep(&table, cache, self.quiet);
+                learned?;
+                *base = Some(table);
+            }
+        }
+        let base = |node: &Node| bases[usize::from(self.is_compressed_for(node))].as_ref();
+        let tables = nodes.iter().filter_map(base).map(LayerTable::fork);
+        let tables: Vec<LayerTable<'_>> = tables.collect();
         let results = thread::scope(|scope| {
             let threads = nodes.iter().zip(&tables).map(|(node, table)| {
                 let load = move || self.load_into(&node.engine, Some(&node.name), table);
@@ -160,6 +172,36 @@ impl Job<'_> {
         Ok(results)
     }
 
+    fn is_compressed_for(&self, node: &Node) -> bool {
+        self.compression != Compression::None && node.engine.keeps_blobs()
+    }
+
+    /// The layers as an engine takes them.
+    fn table(&self, is_compressed: bool, cache: &LayerCache) -> Result<LayerTable<'_>> {
+        if !is_compressed {
+            return layer_table(self.input, Compression::None, cache);
+        }
+        let table = layer_table(self.input, self.compression, cache)?;
+        // What a layer without a key is remembered by is its tar.
+        hash_unkeyed_layers(&table, self.input.store.trees(), self.options.jobs)?;
+        table.recall(cache);
+        Ok(table)
+    }
+
+    /// Learns what is not known of any layer, or not for sure.
+    fn learn(&self, table: &LayerTable<'_>) -> Result<()> {
+        let trees = self.input.store.trees();
+        let Options { jobs, spool, .. } = self.options;
+        if self.options.verify {
+            hash_doubtful_layers(table, trees, jobs, spool)?;
+        } else if table.compression() == Compression::None {
+            hash_unknown_layers(table, trees, jobs, spool)?;
+        }
+        let unknown = (0..table.len()).filter(|index| table.blob(*index).is_none());
+        let unknown: Vec<usize> = unknown.collect();
+        Ok(BlobWriters::new(table, trees, jobs).make(&unknown)?)
+    }
+
     fn load_into(
         &self,
         engine: &Engine,
@@ -171,7 +213,11 @@ impl Job<'_> {
         let trees = self.input.store.trees();
         let loaded = engine.load(table, trees, self.options, &progress);
         progress.clear();
-        Ok(loaded?)
+        let loaded = loaded?;
+        if table.compression() == Compression::None && engine.pushes_blobs() && !self.quiet {
+            tell_of_push(&loaded);
+        }
+        Ok(loaded)
     }
 
     /// Prints what came of it, and the image's ID if any node has it now.
@@ -212,4 +258,13 @@ impl Job<'_> {
             None => Ok(()),
         }
     }
+}
+
+/// Tells what `docker push` would make of an image whose layers are not compressed.
+fn tell_of_push(loaded: &Loaded) {
+    say!(
+        "note: `docker push` would send this image without compression, {}; push it with `stream-layered push`, \
+         or load it with `--compression gzip`",
+        DecimalBytes(loaded.bytes)
+    );
 }
