@@ -19,6 +19,7 @@ use test_peers::needs;
 use crate::support::engine::{Engine, NAMESPACE};
 use crate::support::peer;
 use crate::support::program::{fail, stderr, stream_layered, succeed};
+use crate::support::registry::Registry;
 
 /// The image that says hello, in bytes that no engine has seen.
 pub struct Hello {
@@ -278,6 +279,17 @@ fn takes_the_changed_layer_and_runs_it(engine: &Engine) {
         remove(&hello, tag);
     }
     let other = Hello::new();
+    let mut compressed = other.load_command(engine.host(), "zstd");
+    engine.put_client_on_path(&mut compressed);
+    compressed.args(["--compression", "zstd"]);
+    for sent in [3, 0] {
+        let loaded = Report::new(&compressed.output().unwrap());
+        assert_eq!(loaded.sent, sent, "{}", loaded.text);
+    }
+    let name = format!("docker.io/library/{}", other.reference("zstd"));
+    let said = engine.run(&["run", "--rm", &name, &other.name]);
+    assert!(said.ends_with(&format!("I am {}\n", other.name)), "{said}");
+    remove(&other, "zstd");
     assert!(other.load(engine, "1").sent >= 2);
     remove(&other, "1");
     let again = other.load(engine, "1");
@@ -323,6 +335,78 @@ fn an_image_over_one_from_a_registry_is_whole() {
     engine.run(&["push", "--quiet", &hello.reference("2")]);
     remove(&classic, &hello, &["1"]);
     remove(&engine, &hello, &["1", "2"]);
+}
+
+/// What docker pushes after a load with compression is what `push` has pushed: it sends no layer again. What it
+/// pulls is what `load` finds there.
+#[needs(docker_on_containerd, registry)]
+#[test]
+fn compressed_layers_are_those_of_push() {
+    let engine = Engine::docker_on_containerd();
+    for compression in ["gzip", "zstd"] {
+        let registry = Registry::find(&format!("compressed-{compression}"));
+        let mut hello = Hello::new();
+        hello.name = format!("{}/{}", registry.host, registry.repository);
+        hello.change(APP, compression);
+        let compressed = |command: &str, tag: &str| {
+            let mut program = hello.program(command, tag);
+            program
+                .env("DOCKER_HOST", engine.host())
+                .env_remove("CONTAINER_HOST");
+            program.args(["--compression", compression]);
+            program
+        };
+        let loaded = Report::new(&compressed("load", "1").output().unwrap());
+        assert_eq!(loaded.sent, 3, "{}", loaded.text);
+        assert!(!loaded.text.contains("docker push"), "{}", loaded.text);
+        let mut push = stream_layered();
+        push.args([
+            "push",
+            &registry.reference("pushed"),
+            "--strategy",
+            "popularity",
+        ]);
+        push.args(["--compression", compression, "--closure"])
+            .arg(hello.closure());
+        push.arg("--store")
+            .arg(hello.directory.path().join("store"));
+        succeed(push.arg(format!("/nix/store/{APP}")));
+        let layers = |tag: &str| {
+            let manifest = registry.manifest(tag).unwrap();
+            let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+            let layers = manifest["layers"].as_array().unwrap().iter();
+            layers
+                .map(|layer| layer["digest"].clone())
+                .collect::<Vec<_>>()
+        };
+        let before = registry.requests().len();
+        engine.run(&["push", "--quiet", &hello.reference("1")]);
+        assert_eq!(layers("1"), layers("pushed"));
+        let requests = registry.requests().split_off(before);
+        // The configuration names no layer that `push` has not, but it is another image: no annotations.
+        let sent = requests
+            .iter()
+            .filter(|request| request.contains("PUT") && request.contains("/blobs/uploads/"));
+        assert_eq!(sent.count(), 0, "{requests:?}");
+        remove(&engine, &hello, &["1"]);
+        engine.run(&["pull", "--quiet", &hello.reference("pushed")]);
+        let loaded = Report::new(&compressed("load", "2").output().unwrap());
+        assert_eq!(loaded.sent, 0, "{}", loaded.text);
+        is_saved_whole(&engine, &hello.reference("2"));
+        remove(&engine, &hello, &["pushed", "2"]);
+    }
+}
+
+/// An engine that unpacks what it is sent is sent it without compression.
+#[needs(docker)]
+#[test]
+fn compression_is_for_engines_that_keep_blobs() {
+    let (engine, hello) = (Engine::docker(), Hello::new());
+    let mut load = hello.load_command(engine.host(), "1");
+    let loaded = Report::new(&load.args(["--compression", "zstd"]).output().unwrap());
+    assert_eq!(loaded.id, hello.streamed_id());
+    says_hello(&engine, &hello, "1");
+    remove(&engine, &hello, &["1"]);
 }
 
 /// Every layer that the saved image names is there.

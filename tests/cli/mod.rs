@@ -5,6 +5,7 @@ mod binary_caches;
 mod cache_downloads;
 mod closures;
 mod closures_of_nix;
+mod clusters;
 mod destinations;
 mod fleet_plans;
 mod fleets;

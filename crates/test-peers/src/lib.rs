@@ -20,7 +20,7 @@ struct Peer {
 }
 
 /// All of them. Variables stand here without `STREAM_LAYERED_TEST_`.
-const PEERS: [Peer; 16] = [
+const PEERS: [Peer; 17] = [
     peer("nix", "Nix", &["NIX"]),
     peer("newer_nix", "a newer Nix", &["NIX_NEW"]),
     peer("docker", "Docker", &["DOCKER_HOST", "DOCKER"]),
@@ -35,6 +35,7 @@ const PEERS: [Peer; 16] = [
         "containerd 2",
         &["CONTAINERD_2", "CONTAINERD_2_CTR"],
     ),
+    peer("kind", "kind", &["KIND", "NODES"]),
     peer("podman", "podman", &["PODMAN"]),
     peer("podman_socket", "podman's API", &["PODMAN_HOST", "PODMAN"]),
     peer("ssh", "a server for ssh", &["SSH"]),
