@@ -19,6 +19,9 @@ pub trait Trees: Sync {
     /// The tree cannot be read whole, or the visitor gave an error; nothing more is shown then.
     fn visit(&self, path: &StorePath, visitor: &mut dyn Visit) -> Result<(), TreeError>;
 
+    /// Prepares to show `path`, on another thread than those that show trees, where that makes it faster.
+    fn prepare(&self, _path: &StorePath) {}
+
     /// Whether a tree that was shown once is shown again at little cost. Where it is downloaded
     /// each time, it is not.
     fn rereads_cheaply(&self) -> bool {

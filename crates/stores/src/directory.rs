@@ -70,11 +70,37 @@ impl Trees for StoreFiles {
         if let Some(listing) = self.listings.take(path) {
             return self.show(&listing, visitor);
         }
-        let mut lister = Lister::new(visitor);
-        self.walk(path, &mut lister)?;
-        if let Some(listing) = lister.finish(MAX_PATH.saturating_sub(self.root.as_os_str().len())) {
-            self.listings.keep(path, listing);
+        let listing = self.list(path, visitor)?;
+        if let Some(listing) = listing {
+            self.listings.keep(path, listing, 1);
         }
+        Ok(())
+    }
+
+    fn prepare(&self, path: &StorePath) {
+        if self.case_hack || self.listings.has(path) {
+            return;
+        }
+        // A tree that cannot be read fails when it is shown.
+        if let Ok(Some(listing)) = self.list(path, &mut Nobody) {
+            self.listings.keep(path, listing, 2);
+        }
+    }
+}
+
+/// Takes what is only listed.
+struct Nobody;
+
+impl Visit for Nobody {
+    fn directory(&mut self, _: &[u8]) -> Result<(), TreeError> {
+        Ok(())
+    }
+
+    fn file(&mut self, _: &[u8], _: bool, _: &mut dyn Contents) -> Result<(), TreeError> {
+        Ok(())
+    }
+
+    fn symlink(&mut self, _: &[u8], _: &[u8]) -> Result<(), TreeError> {
         Ok(())
     }
 }
@@ -92,6 +118,17 @@ impl StoreFiles {
             };
             visitor.file(path, executable, &mut contents)
         })
+    }
+
+    /// Walks through a tree, shows what is there, and gives its listing.
+    fn list(
+        &self,
+        path: &StorePath,
+        visitor: &mut dyn Visit,
+    ) -> Result<Option<Listing>, TreeError> {
+        let mut lister = Lister::new(visitor);
+        self.walk(path, &mut lister)?;
+        Ok(lister.finish(MAX_PATH.saturating_sub(self.root.as_os_str().len())))
     }
 
     /// Walks through a tree and shows what is there.

@@ -1,7 +1,10 @@
 //! The tar of a layer that an image adds to those of its base.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, Builder};
 
+use nix_compat::StorePath;
 use nix_compat::tree::{Stamp, TreeError, Trees, Visit};
 
 use super::tar::{Kind, LayerTar, TarRules};
@@ -27,9 +30,7 @@ impl OwnLayer<'_> {
         match self {
             Self::Store(StoreLayer { paths, .. }) => {
                 let mut tar = begin_store_layer(sink, rules)?.with_seen(std::mem::take(seen));
-                for path in paths {
-                    trees.visit(path, &mut tar as &mut dyn Visit)?;
-                }
+                visit_all(trees, paths, &mut tar)?;
                 *seen = tar.take_seen();
                 Ok(tar.finish()?.1)
             }
@@ -52,6 +53,37 @@ pub(crate) fn begin_store_layer<S: Sink>(
     tar.member(b"/nix", Kind::Directory, 0o755)?;
     tar.member(b"/nix/store", Kind::Directory, 0o755)?;
     Ok(tar)
+}
+
+/// With fewer store paths in a layer, the start of a thread takes what it saves.
+const FEW: usize = 100;
+
+/// Shows the trees of a layer, which one thread hashes. Where there are many, another one prepares them from
+/// the end on, until the two meet.
+fn visit_all(
+    trees: &dyn Trees,
+    paths: &[StorePath],
+    visitor: &mut dyn Visit,
+) -> Result<(), TreeError> {
+    let visited = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        if paths.len() >= FEW {
+            let prepare = || {
+                let from_end = paths.iter().enumerate().rev();
+                let ahead = from_end.take_while(|(at, _)| *at > visited.load(Ordering::Relaxed));
+                ahead.for_each(|(_, path)| trees.prepare(path));
+            };
+            // Where the system gives no more threads, nothing is prepared.
+            let _ = Builder::new().spawn_scoped(scope, prepare);
+        }
+        let shown = paths.iter().enumerate().try_for_each(|(at, path)| {
+            visited.store(at, Ordering::Relaxed);
+            trees.visit(path, visitor)
+        });
+        // Also after a failure.
+        visited.store(usize::MAX, Ordering::Relaxed);
+        shown
+    })
 }
 
 /// Copies the tar of an image's root as it is.

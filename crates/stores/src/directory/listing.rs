@@ -5,7 +5,7 @@
 //! of files are read again; who reads them compares each file with what was found of it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix_compat::StorePath;
 use nix_compat::tree::{Contents, Stamp, TreeError, Visit};
@@ -153,31 +153,41 @@ pub(super) struct Listings(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    listings: HashMap<StorePath, Listing>,
+    /// Each with how many times it is still to be shown.
+    listings: HashMap<StorePath, (Arc<Listing>, u8)>,
     /// Memory that they take, in bytes.
     size: usize,
 }
 
 impl Listings {
-    /// Keeps the listing of a tree, if there is room.
-    pub(super) fn keep(&self, path: &StorePath, listing: Listing) {
+    /// Keeps the listing of a tree, to be shown so many times, if there is room.
+    pub(super) fn keep(&self, path: &StorePath, listing: Listing, times: u8) {
         let size = listing.size();
         let mut kept = self.kept();
-        if kept.size + size > MAX_KEPT {
+        if kept.size + size > MAX_KEPT || kept.listings.contains_key(path) {
             return;
         }
         kept.size += size;
-        if let Some(before) = kept.listings.insert(path.clone(), listing) {
-            kept.size -= before.size();
-        }
+        kept.listings
+            .insert(path.clone(), (Arc::new(listing), times));
     }
 
-    /// The listing of a tree that was shown before. It is not kept longer: most trees are shown twice.
-    pub(super) fn take(&self, path: &StorePath) -> Option<Listing> {
+    /// The listing of a tree that was found before.
+    pub(super) fn take(&self, path: &StorePath) -> Option<Arc<Listing>> {
         let mut kept = self.kept();
-        let listing = kept.listings.remove(path)?;
+        let (listing, times) = kept.listings.get_mut(path)?;
+        *times -= 1;
+        if *times > 0 {
+            return Some(listing.clone());
+        }
+        let (listing, _) = kept.listings.remove(path)?;
         kept.size -= listing.size();
         Some(listing)
+    }
+
+    /// Whether there is a listing of a tree.
+    pub(super) fn has(&self, path: &StorePath) -> bool {
+        self.kept().listings.contains_key(path)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -284,6 +294,21 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_that_was_prepared_is_shown_twice_as_it_was_found() {
+        let store = Store::new();
+        store.tree();
+        store.files.prepare(&store.path);
+        fs::write(store.place("new"), "new").unwrap();
+        let shown = [store.show().unwrap(), store.show().unwrap()];
+        assert_eq!((shown[0].len(), &shown[0]), (10, &shown[1]));
+        assert_eq!(store.show().unwrap().len(), 11);
+        // What cannot be listed is no failure yet.
+        let empty = Store::new();
+        empty.files.prepare(&empty.path);
+        assert!(matches!(empty.show(), Err(TreeError::Missing { .. })));
+    }
+
+    #[test]
     fn a_file_or_a_link_may_be_the_whole_tree() {
         let store = Store::new();
         fs::write(store.place(""), "text").unwrap();
@@ -345,13 +370,13 @@ mod tests {
             text: vec![0; MAX_KEPT / 4],
         };
         for number in (0..10).chain(0..10) {
-            listings.keep(&path(number), listing());
+            listings.keep(&path(number), listing(), 1);
         }
         let kept: Vec<usize> = (0..10)
             .filter(|&number| listings.take(&path(number)).is_some())
             .collect();
         assert_eq!(kept, [0, 1, 2, 3]);
-        listings.keep(&path(9), listing());
+        listings.keep(&path(9), listing(), 1);
         assert!(listings.take(&path(9)).is_some());
     }
 }
