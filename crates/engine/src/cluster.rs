@@ -244,11 +244,12 @@ fn snapshotter(config: &str) -> Option<String> {
             is_in_section = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"]
                 .iter()
                 .any(|name| section.contains(name));
-        } else if is_in_section && let Some((key, value)) = line.split_once('=') {
-            if key.trim() == "snapshotter" {
-                let name = value.trim().trim_matches(['"', '\'']);
-                return Some(name.to_owned()).filter(|name| !name.is_empty());
-            }
+        } else if is_in_section
+            && let Some((key, value)) = line.split_once('=')
+            && key.trim() == "snapshotter"
+        {
+            let name = value.trim().trim_matches(['"', '\'']);
+            return Some(name.to_owned()).filter(|name| !name.is_empty());
         }
     }
     None
