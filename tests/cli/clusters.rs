@@ -166,6 +166,20 @@ fn nodes_of_kind_are_each_sent_what_they_lack() {
     cluster.ctr(first, &["content", "rm", lost]);
     let sent = cluster.sent(&cluster.load(&hello, "2").output().unwrap());
     assert_eq!(sent, [1, 0]);
+    // A node by its command, without kind.
+    let by_command = format!("ctr:docker exec -i {first} ctr --namespace k8s.io");
+    let mut load = hello.program("load", "3");
+    load.args(["--to", &by_command])
+        .env("DOCKER_HOST", cluster.docker.host());
+    let output = load.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains(" present, 0 sent"),
+        "{}",
+        stderr(&output)
+    );
+    let names = cluster.ctr(first, &["images", "ls", "-q"]);
+    assert!(names.contains(&hello.reference("3")), "{names}");
     for node in [first, second] {
         let status = cluster.ctr(node, &["images", "check", &format!("name=={name}")]);
         assert!(status.contains("complete"), "{status}");

@@ -29,7 +29,7 @@ const PACKAGE_PRIOR: (u64, u64) = (250, 60_000);
 
 /// Up to this many paths each is told from each other. Of more, the largest are; the rest stand
 /// together where they need the same of these. Pairs of groups are weighed, so the time grows with
-/// the square: 700 take 0.6 s on one processor, 7,000 would take a minute.
+/// the square.
 const MOST_TOLD_APART: usize = 700;
 
 /// A set of derivations.
