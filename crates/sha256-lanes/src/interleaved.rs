@@ -3,7 +3,7 @@
 //! An instruction of the rounds waits for the one before it of the same message, and takes several
 //! cycles. Those of other messages run meanwhile.
 
-/// Makes `many` of a module that has vectors `V` of four words, [`WIDTH`], and these functions:
+/// Makes `many` of a module that has vectors `V` of four words, `WIDTH`, and these functions:
 /// `vector` and `array` (from and to four words), `add`, `pack` and `unpack` (a state as two vectors,
 /// and back), `four_words` (of a block, from the word `4 * i` on), `next_words` (the four words of the
 /// message schedule that follow sixteen others), and `four_rounds` (a state after four rounds, of
