@@ -1,4 +1,4 @@
-//! `plan --fleet`: several images that are planned together.
+//! `plan --fleet`, and `diff` and `why` for fleets: several images that are planned together.
 
 use std::fs;
 use std::path::PathBuf;
@@ -33,6 +33,16 @@ impl Files {
 
     fn mistake(&self, words: &[&str], code: i32) -> String {
         fail(&mut self.command(words), code)
+    }
+
+    fn why(&self, words: &[&str]) -> Command {
+        let mut command = stream_layered();
+        command
+            .arg("why")
+            .args(words)
+            .arg("--store")
+            .arg(self.root.path());
+        command
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -177,6 +187,127 @@ fn the_next_release_keeps_the_layers_of_the_plan_and_of_images_before() {
         assert_eq!(new[..3], old[..3]);
         assert_eq!(layers(&next, "worker")[..3], old[..3]);
     }
+}
+
+/// The plan of a release, in a file.
+fn planned(files: &Files, name: &str, images: &str, previous: &[&str]) -> String {
+    let fleet = files.write(&format!("{name}.fleet.json"), images);
+    let words = [&["--fleet", fleet.as_str(), "--format", "json"], previous].concat();
+    files.write(name, &files.plan(&words))
+}
+
+/// The old plan, the new one, and that of one image.
+fn releases(files: &Files) -> [String; 3] {
+    let before = [
+        ("api", "api-1.0", LIBRARY),
+        ("job", "job-1.0", None),
+        ("web", "web-1.0", None),
+        ("worker", "worker-1.0", LIBRARY),
+    ];
+    let now = [
+        ("api", "api-1.1", Some("numpy-1.25")),
+        ("batch", "batch-1.0", Some("numpy-1.25")),
+        ("web", "web-1.0", None),
+        ("worker", "worker-1.1", Some("numpy-1.25")),
+    ];
+    let old = planned(files, "old.json", &fleet(&before), &[]);
+    let new = planned(files, "new.json", &fleet(&now), &["--previous", &old]);
+    let plan: Value = serde_json::from_slice(&fs::read(&new).unwrap()).unwrap();
+    let image = files.write("image.json", &plan["images"]["api"].to_string());
+    [old, new, image]
+}
+
+#[test]
+fn what_a_release_of_a_fleet_downloads_and_which_package_moves_which_image() {
+    let files = Files::new();
+    let [old, new, image] = &releases(&files);
+    let diff = |words: &[&str]| {
+        let mut command = stream_layered();
+        command.arg("diff").args(words);
+        command
+    };
+    let text = String::from_utf8(succeed(&mut diff(&[old, new]))).unwrap();
+    let expected = "\
+What a machine with one image downloads:
+NEW LAYERS   BY DIGEST    BY CHAIN  IMAGE
+    2 of 4     5.80 MB     5.80 MB  api
+    4 of 4    17.80 MB    17.80 MB  batch (is new)
+    0 of 3         0 B         0 B  web
+    2 of 4     5.80 MB     5.80 MB  worker
+                                    job (is gone)
+
+A machine with all images, each layer once: 7.40 MB by digest, 7.40 MB by chain (Docker's own store)
+Store paths that no image had: 7.40 MB
+
+Packages that changed, and the images that download layers for them:
+   6.60 MB  numpy-1.25 (was numpy-1.24)
+               5.80 MB  api
+               5.80 MB  worker
+";
+    assert_eq!(text, expected);
+
+    let json = succeed(&mut diff(&[old, new, "--format", "json"]));
+    let json: Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(json["pull"]["byDigest"], 7_400_000);
+    assert_eq!(json["images"]["api"]["pull"]["byDigest"], 5_800_000);
+    assert_eq!(json["images"]["batch"]["isNew"], true);
+    assert_eq!(json["gone"], json!(["job"]));
+    let moved = json!({ "api": 5_800_000, "worker": 5_800_000 });
+    assert_eq!(json["packages"][0]["images"], moved);
+
+    // All images count together, each layer once.
+    succeed(&mut diff(&[old, new, "--budget", "pull=8MB"]));
+    let over = diff(&[old, new, "--budget", "pull=7MB"]).output().unwrap();
+    let said = String::from_utf8(over.stderr).unwrap();
+    assert_eq!(over.status.code(), Some(1));
+    assert!(said.contains("numpy: in api, worker"), "{said}");
+    assert!(said.ends_with("pull 7.40 MB of 7.00 MB\n"), "{said}");
+    for words in [[old, image], [image, new]] {
+        let told = fail(&mut diff(&words.map(String::as_str)), 2);
+        assert!(told.contains("is the plan of a fleet, and"), "{told}");
+    }
+}
+
+#[test]
+fn where_a_path_is_in_a_fleet_and_why_not_all_share_its_layer() {
+    let files = Files::new();
+    let images = [
+        ("api", "api-1.0", LIBRARY),
+        ("web", "web-1.0", None),
+        ("worker", "worker-1.0", LIBRARY),
+    ];
+    let file = files.write("fleet.json", &fleet(&images));
+    let why = |words: &[&str]| {
+        let words = [words, &["--fleet", file.as_str()]].concat();
+        String::from_utf8(succeed(&mut files.why(&words))).unwrap()
+    };
+    let [api, worker, numpy] = ["api-1.0", "worker-1.0", "numpy-1.24"].map(path);
+    let expected = format!(
+        "\
+{numpy}
+in 2 of 3 images
+
+api, layer 3 of 4:
+{api}
+└ {numpy}
+
+worker, layer 3 of 4:
+{worker}
+└ {numpy}
+
+The layer of api, worker: large; alone, 5.00 MB
+  the same images need all its paths; none of them is in web
+"
+    );
+    assert_eq!(why(&["numpy"]), expected);
+    assert_eq!(why(&[&numpy]), expected);
+    assert!(why(&["libc"]).contains("\nAll images have the layer: large; alone, 3.00 MB\n"));
+
+    // With few layers, paths that other images do not need keep a layer from these.
+    let few = why(&["python", "--max-layers", "3"]);
+    assert!(few.contains("  not in "), "{few}");
+    let told = fail(&mut files.why(&["perl", "--fleet", &file]), 1);
+    assert!(told.contains("no path of any of the closures"), "{told}");
 }
 
 #[test]

@@ -37,8 +37,8 @@ pub use cost::{Compared, Cost, Costs, compare};
 pub use diff::{Diff, LayerChange, PathChange, Pull};
 pub use dot::dot;
 pub use fleet::{
-    Fleet, FleetCosts, FleetError, FleetImage, FleetPlan, ParseFleetPlanError, plan_each,
-    plan_fleet,
+    Fleet, FleetCosts, FleetDiff, FleetError, FleetImage, FleetPlan, ImageDiff, PackageChange,
+    ParseFleetPlanError, SharedLayer, layers_with, plan_each, plan_fleet,
 };
 pub use history::History;
 pub use pattern::{LayerPattern, ParsePatternError};

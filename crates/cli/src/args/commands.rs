@@ -282,13 +282,14 @@ pub enum PlanFormat {
 #[derive(Debug, Args)]
 pub struct DiffArgs {
     /// The old image: an archive, oci:DIR[:TAG], docker://REF, docker-daemon:NAME[:TAG],
-    /// or a plan from `plan --format json`.
+    /// or a plan from `plan --format json`. Or the plan of a fleet, if NEW is one.
     #[arg(value_name = "OLD")]
     pub old: PlanSource,
     /// The new image, in the same forms.
     #[arg(value_name = "NEW")]
     pub new: PlanSource,
-    /// Fail if more is downloaded by digest than this, and say which packages changed: pull=SIZE.
+    /// Fail if more is downloaded by digest than this, and say which packages changed: pull=SIZE. Of a
+    /// fleet, all images count together, each layer once.
     #[arg(long, value_name = "pull=MOST", help_heading = "Output")]
     pub budget: Option<DiffBudget>,
     /// How to print the difference.
@@ -325,6 +326,16 @@ pub struct WhyArgs {
     /// The image.
     #[command(flatten)]
     pub image: ImageArgs,
+    /// Show which images and layers of a fleet have WHAT, and why other images do not have these layers.
+    /// The images are named as for `plan --fleet`.
+    #[arg(
+        long,
+        num_args = 1..,
+        value_name = "IMAGE",
+        conflicts_with_all = ["paths", "closure", "conf"],
+        help_heading = "Closure"
+    )]
+    pub fleet: Vec<String>,
 }
 
 /// The steps of the Nix side's derivations.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use indicatif::DecimalBytes;
-use layering::{Closure, Diff, PathChange, Plan};
+use layering::{Closure, Diff, FleetDiff, PathChange, Plan};
 use nix_compat::StorePath;
 
 use crate::resolve::byte_size::byte_size;
@@ -185,6 +185,24 @@ impl DiffBudget {
                     format!("{}  {name}: {paths}", DecimalBytes(size))
                 }),
         );
+        Exceeded::new(&[what], why)
+    }
+
+    /// What of a fleet's release exceeds the budget, for all images together, each layer once; and which
+    /// packages move most.
+    pub fn exceeded_by_fleet(&self, diff: &FleetDiff) -> Option<Exceeded> {
+        let what = bytes("pull", diff.pull.by_digest, self.pull)?;
+        let mut why = vec!["layers that are downloaded, by what changed or is new:".to_owned()];
+        why.extend(diff.packages.iter().take(NAMED).map(|change| {
+            let images: Vec<&str> = change.images.keys().map(String::as_str).collect();
+            let size = DecimalBytes(change.size);
+            format!("{size}  {}: in {}", change.package, images.join(", "))
+        }));
+        let new_images = diff.images.iter().filter(|(_, image)| image.is_new);
+        why.extend(new_images.map(|(name, image)| {
+            let size = DecimalBytes(image.diff.pull.by_digest);
+            format!("{size}  {name}: the image is new")
+        }));
         Exceeded::new(&[what], why)
     }
 }

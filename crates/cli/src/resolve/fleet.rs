@@ -16,13 +16,28 @@ use stores::Graph;
 use crate::input;
 use crate::platform;
 use crate::resolve::closure::RootedClosure;
-use crate::resolve::fleet_member::{FleetContent, FleetMember};
+use crate::resolve::fleet_member::{self, FleetContent, FleetMember};
 use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::plan_request::{DEFAULT_STRATEGY, LayerRules};
 use crate::resolve::plan_source;
 use crate::resolve::store::Store;
 use crate::resolve::subject::Subject;
 use crate::usage::UsageError;
+
+/// Options that change the plan of a fleet.
+const PLAN_OPTIONS: [&str; 4] = ["--max-layers", "--previous", "--min-layer-size", "--arch"];
+
+/// The fleet that is planned for the words of `--fleet`.
+///
+/// # Errors
+///
+/// As of [`resolve`], or an option is not for a fleet.
+pub fn of_words(settings: &ImageSettings, words: &[String], store: &Store) -> Result<Fleet> {
+    refuse_options(settings, &PLAN_OPTIONS)?;
+    let members = fleet_member::read(words)?;
+    let members: Vec<&FleetMember> = members.iter().collect();
+    resolve(settings, &members, store)
+}
 
 /// Reads the closures of the images, and the plans before them.
 ///

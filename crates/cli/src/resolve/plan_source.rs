@@ -25,6 +25,15 @@ pub struct PlanSource {
     image: ImageSource,
 }
 
+/// The plan of one image, or of several.
+#[derive(Debug)]
+pub enum AnyPlan {
+    /// That of an image.
+    Image(Plan),
+    /// That of a fleet.
+    Fleet(FleetPlan),
+}
+
 impl FromStr for PlanSource {
     type Err = ReferenceError;
 
@@ -59,6 +68,22 @@ impl PlanSource {
     /// It is not there, or is neither a plan nor an image that carries one.
     pub fn open(&self, registry: &RegistrySettings, platform: &Platform) -> Result<Plan> {
         Ok(self.release(registry, platform)?.plan)
+    }
+
+    /// Reads the plan, which may be that of a fleet.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_any(&self, registry: &RegistrySettings, platform: &Platform) -> Result<AnyPlan> {
+        let ImageSource::File(file) = &self.image else {
+            return self.open(registry, platform).map(AnyPlan::Image);
+        };
+        if !is_plan(file)? {
+            return self.open(registry, platform).map(AnyPlan::Image);
+        }
+        let text = input::read_input(file)?;
+        any_of_json(&text).with_context(|| self.text.clone())
     }
 
     /// Reads the plan and what else its source says of that release.
@@ -104,30 +129,25 @@ pub fn open_fleet(
             Some((name, text)) => (name, &text.parse()?),
             None => (source.text.as_str(), source),
         };
-        if let ImageSource::File(file) = &source.image
-            && is_plan(file)?
-        {
-            let text = String::from_utf8(input::read_input(file)?);
-            let text = text
-                .context("it is not UTF-8 text")
-                .with_context(|| source.text.clone())?;
-            let value: Value = serde_json::from_str(&text)
-                .with_context(|| format!("{}: it is not JSON", source.text))?;
-            if FleetPlan::is_form_of(&value) {
-                let plan = FleetPlan::from_value(value).with_context(|| source.text.clone())?;
+        match source.open_any(registry, platform)? {
+            AnyPlan::Fleet(plan) => {
                 fleet.images.extend(plan.images);
                 fleet.history = fleet.history.or(plan.history);
-            } else {
-                let release = Release::from_json(text.as_bytes());
-                let release = release.with_context(|| source.text.clone())?;
-                fleet.images.insert(name.to_owned(), release.plan);
             }
-            continue;
+            AnyPlan::Image(plan) => {
+                fleet.images.insert(name.to_owned(), plan);
+            }
         }
-        let plan = source.open(registry, platform)?;
-        fleet.images.insert(name.to_owned(), plan);
     }
     Ok(fleet)
+}
+
+fn any_of_json(text: &[u8]) -> Result<AnyPlan> {
+    let value: Value = serde_json::from_slice(text).context("this is not JSON")?;
+    if FleetPlan::is_form_of(&value) {
+        return Ok(AnyPlan::Fleet(FleetPlan::from_value(value)?));
+    }
+    Ok(AnyPlan::Image(Release::from_json(text)?.plan))
 }
 
 /// Plans are JSON, which images are not. Standard input is a plan.

@@ -13,17 +13,21 @@
 mod anchor;
 mod chains;
 mod costs;
+mod diff;
 mod fleet_plan;
 mod members;
 mod planner;
 mod request;
 mod share;
 mod union;
+mod why;
 
 pub use costs::FleetCosts;
+pub use diff::{FleetDiff, ImageDiff, PackageChange};
 pub use fleet_plan::{FleetPlan, ParseFleetPlanError};
 pub use planner::{plan_each, plan_fleet};
 pub use request::{Fleet, FleetError, FleetImage};
+pub use why::{SharedLayer, layers_with};
 
 #[cfg(test)]
 mod tests;

@@ -122,6 +122,35 @@ proptest! {
     }
 
     #[test]
+    fn the_difference_of_fleets_is_that_of_their_images(
+        entries in entries(),
+        before in roots(),
+        images in roots(),
+        most in 1usize..9,
+    ) {
+        let old = planned(&fleet(&entries, &before, most, 0));
+        let new = planned(&fleet(&entries, &images, most, 0));
+        let diff = FleetDiff::new(&old, &new);
+        let each = diff.images.values().map(|image| image.diff.pull.by_digest);
+        prop_assert!(diff.pull.by_digest <= each.sum());
+        prop_assert!(diff.pull.by_digest <= diff.pull.by_chain);
+        prop_assert!(diff.floor.unwrap() <= diff.pull.by_digest);
+        // A fleet of one image is that image.
+        let one = |plan: &FleetPlan| {
+            let mut plan = plan.clone();
+            plan.images.retain(|name, _| name == "image0");
+            plan
+        };
+        let diff = FleetDiff::new(&one(&old), &one(&new));
+        let image = &diff.images["image0"].diff;
+        prop_assert_eq!((diff.pull, diff.floor), (image.pull, image.floor));
+        for change in &diff.packages {
+            prop_assert!(change.size <= image.pull.by_digest);
+            prop_assert_eq!(change.images.values().sum::<u64>(), change.size);
+        }
+    }
+
+    #[test]
     fn what_did_not_change_stays(entries in entries(), images in roots(), most in 1usize..9) {
         let mut fleet = fleet(&entries, &images, most, 0);
         let plan = planned(&fleet);

@@ -8,20 +8,13 @@ use crate::args::{PlanArgs, PlanFormat};
 use crate::output::fleet_table;
 use crate::output::shown;
 use crate::resolve::fleet;
-use crate::resolve::fleet_member::{self, FleetMember};
 use crate::resolve::image_settings::ImageSettings;
 use crate::resolve::store::Store;
 use crate::usage::UsageError;
 
-/// Options that change the plan of a fleet.
-const OPTIONS: [&str; 4] = ["--max-layers", "--previous", "--min-layer-size", "--arch"];
-
 /// What the command prints.
 pub fn text(args: &PlanArgs, settings: &ImageSettings, store: &Store) -> Result<String> {
-    fleet::refuse_options(settings, &OPTIONS)?;
-    let members = fleet_member::read(&args.fleet)?;
-    let members: Vec<&FleetMember> = members.iter().collect();
-    let fleet = fleet::resolve(settings, &members, store)?;
+    let fleet = fleet::of_words(settings, &args.fleet, store)?;
     let plan: FleetPlan = plan_fleet(&fleet)?;
     let checked = fleet.check(&plan);
     checked

@@ -1,41 +1,14 @@
-//! `diff`: what a machine that has the old image downloads for the new one, and why.
+//! The difference of two images, for people and for programs.
 
-use anyhow::Result;
 use indicatif::DecimalBytes;
 use layering::{Diff, LayerChange, PathChange, Plan, PlannedLayer};
 use nix_compat::StorePath;
 use serde_json::{Value, json};
 
-use crate::args::{DiffArgs, DiffFormat};
-use crate::output::budget;
-use crate::output::console;
-use crate::output::shown;
 use crate::output::table::{Column, Table};
-use crate::platform;
-use crate::resolve::plan_source::PlanSource;
 
-/// Runs the command.
-pub fn run(args: &DiffArgs) -> Result<()> {
-    let platform = platform::platform(args.arch.as_ref())?;
-    let registry = args.registry.settings();
-    let open = |source: &PlanSource| source.open(&registry, &platform);
-    let (old, new) = (open(&args.old)?, open(&args.new)?);
-    let diff = Diff::new(&old, &new);
-    match args.format {
-        DiffFormat::Text => console::print_lines(&text(&old, &new, &diff))?,
-        DiffFormat::Json => {
-            let json = serde_json::to_string_pretty(&json(&new, &diff))? + "\n";
-            console::print(shown::json(&json))?;
-        }
-    }
-    budget::check(
-        args.budget
-            .as_ref()
-            .and_then(|budget| budget.exceeded(&diff)),
-    )
-}
-
-fn text(old: &Plan, new: &Plan, diff: &Diff) -> String {
+/// Which layers stay, move and are new, what is downloaded, and why each path changed.
+pub fn text(old: &Plan, new: &Plan, diff: &Diff) -> String {
     let count =
         |is: fn(&LayerChange) -> bool| diff.layers.iter().filter(|change| is(change)).count();
     let stay = count(|change| *change == LayerChange::Stays);
@@ -123,7 +96,8 @@ fn because(change: &PathChange) -> String {
     }
 }
 
-fn names(paths: &[StorePath]) -> String {
+/// The names of some paths: of three, and how many more there are.
+pub fn names(paths: &[StorePath]) -> String {
     match paths {
         [first, second, third, rest @ ..] if !rest.is_empty() => {
             let (first, second, third) = (first.name(), second.name(), third.name());
@@ -137,7 +111,8 @@ fn names(paths: &[StorePath]) -> String {
     }
 }
 
-fn json(new: &Plan, diff: &Diff) -> Value {
+/// What [`text`] says, for programs.
+pub fn json(new: &Plan, diff: &Diff) -> Value {
     let layers = diff.layers.iter().zip(&new.layers).map(|(change, layer)| {
         let (change, was) = match change {
             LayerChange::Stays => ("stays", None),
