@@ -1,6 +1,7 @@
 //! Which engine is meant.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -196,26 +197,24 @@ fn rules_img_ignores_a_docker_host_that_does_not_answer() {
 #[test]
 fn skopeo_has_no_docker_host_with_ssh() {
     let app = App::new(1000);
-    let ssh = meta("ssh://me@there");
-    for (situation, advice) in [
-        (
-            Situation::new(&[("DOCKER_HOST", "ssh://me@there")]),
-            "`stream-layered stream … | docker load`",
-        ),
-        (
-            Situation::new(&[("DOCKER_HOST", "tcp://192.0.2.1:2376")]),
-            "`stream-layered stream … | docker load`",
-        ),
-        (
-            Situation::new(&[])
-                .config(r#"{"currentContext":"far"}"#)
-                .context("far", &ssh),
-            "`stream-layered stream … | docker --context far load`",
-        ),
+    let programs = TempDir::new().unwrap();
+    let ssh = programs.path().join("ssh");
+    fs::write(&ssh, "#!/bin/sh\necho nobody is at home >&2\nexit 255\n").unwrap();
+    fs::set_permissions(&ssh, Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", programs.path().display());
+    for situation in [
+        Situation::new(&[("DOCKER_HOST", "ssh://me@there")]),
+        Situation::new(&[])
+            .config(r#"{"currentContext":"far"}"#)
+            .context("far", &meta("ssh://me@there")),
     ] {
         let mut load = app.command(&["load", "-t", "stream-layered-engines:1"]);
         situation.apply(&mut load);
-        let error = fail(&mut load, 1);
-        assert!(error.contains(advice), "{error}");
+        let error = fail(load.env("PATH", &path), 1);
+        assert!(
+            error.contains("`ssh -l me there docker system dial-stdio`"),
+            "{error}"
+        );
+        assert!(error.contains("nobody is at home"), "{error}");
     }
 }
