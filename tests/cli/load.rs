@@ -264,8 +264,7 @@ fn takes_the_changed_layer_and_runs_it(engine: &Engine) {
     let hello = loads_only_what_changed(engine, 0);
     for tag in ["1", "other", "2"] {
         let name = format!("docker.io/library/{}", hello.reference(tag));
-        let said = engine.run(&["run", "--rm", &name, &hello.name]);
-        assert!(said.ends_with(&format!("I am {}\n", hello.name)), "{said}");
+        runs_in_containerd(engine, &hello, tag);
         let status = engine.run(&["images", "check", &format!("name=={name}")]);
         assert!(status.contains("complete"), "{status}");
     }
@@ -282,19 +281,32 @@ fn takes_the_changed_layer_and_runs_it(engine: &Engine) {
     let mut compressed = other.load_command(engine.host(), "zstd");
     engine.put_client_on_path(&mut compressed);
     compressed.args(["--compression", "zstd"]);
-    for sent in [3, 0] {
-        let loaded = Report::new(&compressed.output().unwrap());
-        assert_eq!(loaded.sent, sent, "{}", loaded.text);
-    }
-    let name = format!("docker.io/library/{}", other.reference("zstd"));
-    let said = engine.run(&["run", "--rm", &name, &other.name]);
-    assert!(said.ends_with(&format!("I am {}\n", other.name)), "{said}");
+    let first = Report::new(&compressed.output().unwrap());
+    assert!(
+        first.sent >= 2,
+        "all but the root, which other images have: {}",
+        first.text
+    );
+    let again = Report::new(&compressed.output().unwrap());
+    assert_eq!(again.sent, 0, "{}", again.text);
+    runs_in_containerd(engine, &other, "zstd");
     remove(&other, "zstd");
     assert!(other.load(engine, "1").sent >= 2);
     remove(&other, "1");
     let again = other.load(engine, "1");
     assert!(again.sent >= 2, "what was there is gone: {}", again.text);
     remove(&other, "1");
+}
+
+/// On a busy machine, `ctr run` was seen to succeed without the container's output.
+fn runs_in_containerd(engine: &Engine, hello: &Hello, tag: &str) {
+    let name = format!("docker.io/library/{}", hello.reference(tag));
+    let said = (0..3).map(|_| engine.run(&["run", "--rm", &name, &hello.name]));
+    let said = said
+        .into_iter()
+        .find(|said| !said.is_empty())
+        .unwrap_or_default();
+    assert!(said.ends_with(&format!("I am {}\n", hello.name)), "{said}");
 }
 
 /// Who names an engine does not mean containerd, which runs beside most of them.

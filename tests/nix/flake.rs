@@ -190,7 +190,8 @@ fn it_is_of_use_without_flakes() {
             "nixosModules",
             "overlay",
             "stream-layered",
-            "streamLayeredImage"
+            "streamLayeredImage",
+            "streamLayeredImages"
         ])
     );
     assert_eq!(nix.eval("without-flakes.nix", "same"), true);
