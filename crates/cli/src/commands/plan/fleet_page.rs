@@ -7,15 +7,32 @@ use layering::FleetPlan;
 use nix_compat::StorePath;
 use serde_json::{Value, json};
 
-use super::page::{STYLE, filled};
+use super::page::{Page, STYLE};
 
-const PAGE: &str = include_str!("fleet_page.html");
 const FLEET_STYLE: &str = include_str!("fleet_page.css");
 const SCRIPT: &str = include_str!("fleet_page.js");
 
+const FIGURE: &str = r#"  <section aria-label="Images and their layers, by size">
+    <div id="fleet"></div>
+    <p id="legend"><span>one image</span><i></i><span>all images</span></p>
+  </section>"#;
+
+const TABLE: &str = r#"    <table class="fleet">
+      <thead>
+        <tr><th class="number">Size</th><th class="number">Changes</th><th>Images</th><th>Store paths</th></tr>
+      </thead>"#;
+
 /// The page: each image is a column of its layers, the lowest at the bottom.
 pub fn page(plan: &FleetPlan) -> Result<String> {
-    filled(PAGE, &format!("{STYLE}{FLEET_STYLE}"), &data(plan), SCRIPT)
+    let page = Page {
+        title: "Layers of a fleet",
+        style: &format!("{STYLE}{FLEET_STYLE}"),
+        figure: FIGURE,
+        table: TABLE,
+        data: data(plan),
+        script: SCRIPT,
+    };
+    page.html()
 }
 
 /// The different layers, and for each image their places in that list. Images that share most from
