@@ -36,8 +36,9 @@ pub fn shown(text: impl AsRef<[u8]>) -> String {
     shown
 }
 
-/// Whether a terminal does something else with a character than to show it.
-fn steers(character: char) -> bool {
+/// Whether a terminal does something else with a character than to show it: it controls the
+/// terminal, changes the order of others, or hides between them.
+pub fn steers(character: char) -> bool {
     character.is_control()
         || matches!(
             character,

@@ -7,6 +7,8 @@
 
 use std::fmt::Write as _;
 
+use nix_compat::shown::steers;
+
 /// Longest line, in characters.
 const MAX_LINE: usize = 2000;
 
@@ -38,7 +40,7 @@ pub fn lines(text: &str) -> String {
 pub fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if is_safe(character) || character == '\n' {
+        if !steers(character) || character == '\n' {
             out.push(character);
             continue;
         }
@@ -53,30 +55,13 @@ pub fn json(text: &str) -> String {
 fn escaped(text: &str, is_kept: fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if is_safe(character) || is_kept(character) {
+        if !steers(character) || is_kept(character) {
             out.push(character);
         } else {
             out.extend(character.escape_default());
         }
     }
     out
-}
-
-/// Whether a character is only shown: it is none that controls the terminal, and none that changes
-/// the order of others or hides between them.
-fn is_safe(character: char) -> bool {
-    !character.is_control()
-        && !matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 /// The text without the secrets that somebody may have typed where none belong, or that a server
@@ -236,7 +221,7 @@ mod tests {
     fn escaped_json_means_the_same() {
         let value = serde_json::json!({"a": "\u{9b}31m\u{202e}\u{7f}\u{e0041}\n\u{1b}"});
         let text = json(&serde_json::to_string_pretty(&value).unwrap());
-        assert!(text.chars().all(|c| is_safe(c) || c == '\n'), "{text}");
+        assert!(text.chars().all(|c| !steers(c) || c == '\n'), "{text}");
         assert_eq!(
             serde_json::from_str::<serde_json::Value>(&text).unwrap(),
             value
